@@ -1,0 +1,19 @@
+/** What may start an analysis: somebody says that a study exists. */
+import type { PatientId, StudyUid } from './ids.ts';
+
+export type EventSourceName = 'fhir-subscription' | 'dicomweb-poll' | 'rest';
+
+/** Why a study is read; one durable job exists per study and reason. */
+export type ReadReason = 'study-arrived' | 're-read';
+
+export type Priority = 'stat' | 'waiting' | 'routine' | 'backfill';
+
+export type StudyEvent = {
+  readonly source: EventSourceName;
+  readonly studyUid: StudyUid;
+  readonly reason: ReadReason;
+  readonly priority: Priority;
+  /** Known when the event came from the chart; a PACS only knows a medical record number. */
+  readonly patientId?: PatientId;
+  readonly accession?: string;
+};

@@ -1,0 +1,124 @@
+/** What a model says of a study, in words every output can translate. */
+import type { FindingId, PatientId, ReadingId, SopUid, StudyUid } from './ids.ts';
+
+/** Codes of ours; outputs map them to SNOMED CT, LOINC and DCM where a checked code exists. */
+export type Concept = 'spondylolisthesis' | 'vertebral-height' | 'view-and-quality';
+
+/** Vertebrae, the segments between them, or the whole image. */
+export type Vertebra = 'T12' | 'L1' | 'L2' | 'L3' | 'L4' | 'L5' | 'S1';
+export type Segment = 'T12/L1' | 'L1/L2' | 'L2/L3' | 'L3/L4' | 'L4/L5' | 'L5/S1';
+export type Site =
+  | { readonly kind: 'vertebra'; readonly level: Vertebra }
+  | { readonly kind: 'segment'; readonly level: Segment }
+  | { readonly kind: 'image' };
+
+/** UCUM units that measurements come in; `1` is a ratio. */
+export type Unit = '%' | 'mm' | '1' | 'deg';
+export type MeasuredQuantity =
+  | 'slip'
+  | 'slip-percent'
+  | 'anterior-posterior-height-ratio'
+  | 'middle-posterior-height-ratio'
+  | 'posterior-height-ratio-to-neighbours'
+  | 'anterior-height'
+  | 'posterior-height'
+  | 'middle-height';
+
+export type Measurement = {
+  readonly quantity: MeasuredQuantity;
+  readonly value: number;
+  readonly unit: Unit;
+  /** 95 % interval, in the same unit. */
+  readonly interval?: readonly [low: number, high: number];
+};
+
+export type MeyerdingGrade = 'I' | 'II' | 'III' | 'IV' | 'V';
+export type Direction = 'anterior' | 'posterior';
+
+export type NotAssessableReason =
+  | 'wrong-view'
+  | 'wrong-region'
+  | 'poor-quality'
+  | 'level-not-visible'
+  | 'levels-uncertain'
+  | 'unusual-anatomy'
+  | 'unlike-training-data';
+
+export type FindingResult =
+  | {
+      readonly kind: 'detected';
+      readonly grade?: { readonly scale: 'Meyerding'; readonly value: MeyerdingGrade };
+      readonly direction?: Direction;
+    }
+  | { readonly kind: 'not-detected' }
+  | { readonly kind: 'measured' }
+  | { readonly kind: 'not-assessable'; readonly reason: NotAssessableReason; readonly explanation: string };
+
+/** Image coordinates: x to the right in columns, y down in rows; the centre of the first pixel is (0.5, 0.5), as in DICOM. */
+export type Point = readonly [x: number, y: number];
+
+export type OverlayShape =
+  | {
+      readonly kind: 'point';
+      readonly at: Point;
+      readonly label: string;
+      /** half axes in pixels and rotation of the 95 % ellipse */ readonly ellipse?: {
+        readonly rx: number;
+        readonly ry: number;
+        readonly angleRad: number;
+      };
+    }
+  | { readonly kind: 'polygon'; readonly points: readonly Point[]; readonly label: string }
+  | { readonly kind: 'line'; readonly from: Point; readonly to: Point; readonly label: string };
+
+/** Where on which picture a finding can be seen. */
+export type Evidence = { readonly sopUid: SopUid; readonly frame: number; readonly shapes: readonly OverlayShape[] };
+
+/** What a pack's postprocess returns; the runner adds ids and provenance. */
+export type FindingDraft = {
+  readonly concept: Concept;
+  readonly site: Site;
+  readonly result: FindingResult;
+  readonly measurements: readonly Measurement[];
+  /** One sentence a nurse would say, without a patient's name: "Suspected L4/L5 anterolisthesis, grade I (18 %, 95 % 14 to 22)". */
+  readonly summary: string;
+  readonly evidence?: Evidence;
+};
+
+export type Verdict =
+  | { readonly kind: 'unreviewed' }
+  | { readonly kind: 'confirmed'; readonly by: Reviewer; readonly at: string }
+  | { readonly kind: 'rejected'; readonly by: Reviewer; readonly at: string; readonly reason: string };
+
+export type Reviewer = { /** `Practitioner/…` in the chart */ readonly reference: string; readonly display: string };
+
+export type Finding = FindingDraft & { readonly id: FindingId; readonly verdict: Verdict };
+
+/** The model that spoke; enough to find and recall everything it ever said. */
+export type PackIdentity = {
+  readonly name: string;
+  readonly version: string;
+  readonly title: string;
+  readonly sha256: string;
+};
+
+/** One pack's answer about one study. Its findings are reviewed one by one; it is final when none is open. */
+export type Reading = {
+  readonly id: ReadingId;
+  readonly studyUid: StudyUid;
+  readonly patientId: PatientId;
+  readonly pack: PackIdentity;
+  /** Hash of the set of SOP instances that were read. */
+  readonly contentHash: string;
+  readonly readAt: string;
+  readonly executionProvider: string;
+  readonly findings: readonly Finding[];
+  readonly review: ReviewState;
+};
+
+/** partial → verified → final is the report's life; a reading without suspicion may be verified as a whole. */
+export type ReviewState =
+  | { readonly kind: 'open' }
+  | { readonly kind: 'final'; readonly by: Reviewer; readonly at: string };
+
+export const isSuspicion = (finding: FindingDraft): boolean => finding.result.kind === 'detected';

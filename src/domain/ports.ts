@@ -1,0 +1,166 @@
+/** What the pipeline and the hooks need from the world. Adapters implement these; `app.ts` chooses them. */
+import type { ErrorCode } from './errors.ts';
+import type { StudyEvent } from './event.ts';
+import type { Finding, FindingDraft, PackIdentity, Reading, Reviewer } from './finding.ts';
+import type { FindingId, PatientId, ReadingId, SeriesUid, SopUid, StudyUid } from './ids.ts';
+import type { GreyImage, Spacing, ImageTags, StoredPixels } from './image.ts';
+import type { Outcome, SelectionNote } from './outcome.ts';
+import type {
+  BodyRegion,
+  ChartLink,
+  ImagingOrder,
+  InstanceSummary,
+  SeriesSummary,
+  StudyRecord,
+  StudySummary,
+} from './study.ts';
+
+/** The image archive (PACS). Every method throws `archive.*` errors. */
+export interface Archive {
+  findStudies(
+    query: { readonly studyUid?: StudyUid; readonly since?: Date; readonly limit?: number; readonly offset?: number },
+    signal?: AbortSignal,
+  ): Promise<StudySummary[]>;
+  findSeries(study: StudyUid, signal?: AbortSignal): Promise<SeriesSummary[]>;
+  findInstances(study: StudyUid, series: SeriesUid, signal?: AbortSignal): Promise<InstanceSummary[]>;
+  /** DICOM Part 10 files, one by one. Ends only when every instance that QIDO-RS promised has come; otherwise throws `archive.incomplete`. */
+  fetchSeries(study: StudyUid, series: SeriesUid, signal?: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Throws unless the archive answers. */
+  probe(signal?: AbortSignal): Promise<void>;
+}
+
+/** A DICOM file, understood: identity, geometry, display transform and stored pixels. */
+export type DecodedInstance = {
+  readonly studyUid: StudyUid;
+  readonly seriesUid: SeriesUid;
+  readonly sopUid: SopUid;
+  readonly sopClassUid: string;
+  readonly transferSyntaxUid: string;
+  readonly pixels: StoredPixels;
+  readonly spacing?: Spacing;
+  readonly tags: ImageTags;
+  /** Modality LUT, VOI and polarity applied: one frame as 0 (black) to 1 (white). */
+  grey(frame: number): GreyImage;
+};
+
+/** Bytes to pixels, away from the main thread. Throws `dicom.*` errors. */
+export interface ImageDecoder {
+  decode(file: Uint8Array, signal?: AbortSignal): Promise<DecodedInstance>;
+}
+
+/** What a pack wants to read, and the running of it. */
+export interface ModelRunner {
+  readonly packs: readonly PackSummary[];
+  /** Throws `model.*` errors. */
+  run(pack: PackIdentity, image: GreyImage, signal?: AbortSignal): Promise<ModelAnswer>;
+}
+
+export type PackSummary = PackIdentity & {
+  readonly modalities: readonly string[];
+  readonly regions: readonly BodyRegion[];
+  readonly views: readonly string[];
+  readonly intendedUse: string;
+  readonly trainedOn: string;
+  readonly limitations: readonly string[];
+  readonly demonstration: boolean;
+};
+
+export type ModelAnswer = {
+  readonly findings: readonly FindingDraft[];
+  readonly executionProvider: string;
+  readonly runMs: number;
+};
+
+/** The chart (FHIR server). Every method throws `chart.*` errors. */
+export interface Chart {
+  /** The patient, ImagingStudy and order of a study; by ImagingStudy identifier, then accession number, then medical record number. */
+  locate(study: StudySummary, hint: { readonly patientId?: PatientId }, signal?: AbortSignal): Promise<ChartLink>;
+  probe(signal?: AbortSignal): Promise<void>;
+}
+
+/** Something findings are written to. Writing the same reading twice leaves one result. */
+export interface Output {
+  readonly name: string;
+  write(reading: Reading, study: StudyRecord, signal?: AbortSignal): Promise<void>;
+}
+
+/** The memory of studies; each is announced once per reason however often it is heard of. */
+export interface StudyRegister {
+  /** Stores the study and queues its job in one transaction. */
+  announce(event: StudyEvent): Promise<'queued' | 'known'>;
+  get(study: StudyUid): Promise<StudyRecord | undefined>;
+  /** Newest first. */
+  forPatient(patient: PatientId): Promise<StudyRecord[]>;
+  describe(study: StudySummary, link: ChartLink): Promise<StudyRecord>;
+  begin(study: StudyUid, attempt: number): Promise<void>;
+  settle(study: StudyUid, outcome: Outcome): Promise<void>;
+  /** Moves a study to the front: a clinician is waiting. */
+  hurry(study: StudyUid): Promise<void>;
+  /** Every retry used up. */
+  dead(): Promise<StudyRecord[]>;
+  /** Tries a dead study again. */
+  requeue(study: StudyUid): Promise<void>;
+}
+
+export interface ReadingStore {
+  /** Saving the reading with the same id twice keeps the first, with whatever review it has; the stored one is returned. */
+  save(reading: Reading): Promise<Reading>;
+  get(id: ReadingId): Promise<Reading | undefined>;
+  findingById(id: FindingId): Promise<{ readonly finding: Finding; readonly reading: Reading } | undefined>;
+  /** Newest study first. */
+  forPatient(patient: PatientId): Promise<Reading[]>;
+  forStudy(study: StudyUid): Promise<Reading[]>;
+  /** Throws `request.conflict` when somebody else's different verdict stands already. Returns the reading, final when no suspicion is open any more. */
+  recordVerdict(
+    id: FindingId,
+    verdict: { readonly kind: 'confirmed' } | { readonly kind: 'rejected'; readonly reason: string },
+    by: Reviewer,
+  ): Promise<Reading>;
+  /** For a reading without suspicion. */
+  verify(id: ReadingId, by: Reviewer): Promise<Reading>;
+  /** Outputs still owed: written in the same transaction as the save or verdict that caused them, so none is lost. */
+  owedOutputs(): Promise<{ readonly readingId: ReadingId; readonly output: string }[]>;
+}
+
+export interface OrderBook {
+  remember(order: ImagingOrder): Promise<void>;
+  forPatient(patient: PatientId): Promise<ImagingOrder[]>;
+}
+
+export type CardFeedback = {
+  readonly service: string;
+  readonly card: string;
+  readonly outcome: 'accepted' | 'overridden';
+  readonly at: string;
+  readonly acceptedSuggestions: readonly string[];
+  readonly overrideReason?: { readonly code?: string; readonly comment?: string };
+};
+
+export interface FeedbackStore {
+  /** A card that was served, so that feedback on its uuid finds its findings. */
+  cardServed(card: {
+    readonly uuid: string;
+    readonly service: string;
+    readonly patientId: PatientId;
+    readonly findings: readonly FindingId[];
+  }): Promise<void>;
+  /** Repeats are expected and change nothing. Returns false for a card this service never served. */
+  record(feedback: CardFeedback): Promise<boolean>;
+  /** Findings whose card a clinician overrode for this patient: they are not shown again as a card of the same service. */
+  dismissed(patient: PatientId, service: string): Promise<ReadonlySet<FindingId>>;
+}
+
+export type AuditEntry = {
+  readonly action: 'card-served' | 'image-viewed' | 'reading-viewed' | 'verdict' | 'launch' | 'feedback' | 'refused';
+  /** `Practitioner/…`, the CDS client's issuer, or `anonymous`. */
+  readonly actor: string;
+  readonly patientId?: PatientId;
+  readonly subject?: string;
+  readonly code?: ErrorCode;
+};
+
+export interface AuditTrail {
+  record(entry: AuditEntry): Promise<void>;
+}
+
+export type { SelectionNote };

@@ -1,0 +1,83 @@
+/** A study: what the archive says of it, and where Wetread stands with it. */
+import type { Outcome } from './outcome.ts';
+import type { PatientId, SeriesUid, SopUid, StudyUid } from './ids.ts';
+
+/** One row of a QIDO-RS study search; DICOM keywords in camel case. */
+export type StudySummary = {
+  readonly studyUid: StudyUid;
+  /** The medical record number, as the archive holds it. Never logged. */
+  readonly dicomPatientId?: string;
+  readonly accession?: string;
+  /** ISO 8601 without zone, as DICOM dates have none: `2026-03-01T09:30:00`. */
+  readonly startedAt?: string;
+  readonly description?: string;
+  readonly modalities: readonly string[];
+};
+
+export type SeriesSummary = {
+  readonly seriesUid: SeriesUid;
+  readonly modality: string;
+  readonly description?: string;
+  readonly bodyPartExamined?: string;
+  readonly viewPosition?: string;
+  readonly laterality?: string;
+  readonly instanceCount?: number;
+};
+
+export type InstanceSummary = {
+  readonly sopUid: SopUid;
+  readonly sopClassUid?: string;
+  readonly instanceNumber?: number;
+};
+
+/** The place of a study in the chart. */
+export type ChartLink = {
+  readonly patientId: PatientId;
+  /** `ImagingStudy/…`, when the chart has one for this study. */
+  readonly imagingStudy?: string;
+  /** `ServiceRequest/…` that this study answers. */
+  readonly order?: string;
+};
+
+export type StudyState =
+  | { readonly kind: 'pending' }
+  | { readonly kind: 'reading'; readonly attempt: number }
+  | { readonly kind: 'settled'; readonly outcome: Outcome }
+  /** Every retry is used up; visible in `wetread doctor` and on the operator's list until somebody re-queues it. */
+  | { readonly kind: 'dead'; readonly outcome: Outcome };
+
+/** A study as Wetread remembers it. */
+export type StudyRecord = {
+  readonly studyUid: StudyUid;
+  readonly patientId?: PatientId;
+  readonly accession?: string;
+  readonly imagingStudy?: string;
+  readonly order?: string;
+  readonly description?: string;
+  readonly modalities: readonly string[];
+  readonly startedAt?: string;
+  readonly announcedAt: string;
+  readonly settledAt?: string;
+  readonly state: StudyState;
+};
+
+/** An imaging order seen in a hook, remembered so that the arriving study can be linked to it. */
+export type ImagingOrder = {
+  /** `ServiceRequest/…`; a draft in order-select has none the chart would know later. */
+  readonly reference?: string;
+  readonly patientId: PatientId;
+  readonly region: BodyRegion;
+  readonly accession?: string;
+  readonly seenAt: string;
+};
+
+/** Regions that Wetread can compare orders and studies by. */
+export type BodyRegion =
+  | 'lumbar-spine'
+  | 'thoracic-spine'
+  | 'cervical-spine'
+  | 'whole-spine'
+  | 'chest'
+  | 'pelvis'
+  | 'limb'
+  | 'other';
