@@ -1,0 +1,55 @@
+"""Render phantoms into shards of a few hundred films; training picks up new shards as they appear.
+
+    python -m training.lumbar_landmarks.shards OUT --versions A B --first 100000 --films 12000
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..phantoms.generator import generator_hash, render
+from .dataset import letterbox
+
+COARSE = (384, 256)
+
+
+def render_shard(seeds, versions, size=COARSE):
+    images, points, sizes = [], [], []
+    for index, seed in enumerate(seeds):
+        film = render(seed, versions[index % len(versions)], *size)
+        image, moved, scale = letterbox(film.image, film.landmarks, *size)
+        images.append(np.round(image * 255).astype(np.uint8))
+        height, width = film.image.shape
+        outside = ((film.landmarks < 0) | (film.landmarks > [width - 1, height - 1])).any(-1)
+        moved[outside] = np.nan
+        points.append(moved)
+        sizes.append(film.pixel_mm / scale)
+    return {"images": np.stack(images), "points": np.stack(points).astype(np.float32),
+            "pixel_mm": np.array(sizes, np.float32), "seeds": np.array(list(seeds))}
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("out", type=Path)
+    arguments.add_argument("--versions", nargs="+", default=["A", "B"])
+    arguments.add_argument("--first", type=int, default=100_000)
+    arguments.add_argument("--films", type=int, default=12_000)
+    arguments.add_argument("--shard", type=int, default=200)
+    options = arguments.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for start in range(options.first, options.first + options.films, options.shard):
+        path = options.out / f"shard-{start:07d}.npz"
+        if path.exists():
+            continue
+        shard = render_shard(range(start, start + options.shard), options.versions)
+        part = path.with_suffix(".part.npz")
+        np.savez(part, **shard, generator=generator_hash())
+        part.rename(path)
+        print(path.name, flush=True)
+
+
+if __name__ == "__main__":
+    main()

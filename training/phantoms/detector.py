@@ -1,0 +1,76 @@
+"""From attenuation to a grey film in 0..1: scatter, noise, blur, the maker's processing, window, collimation."""
+
+import cv2
+import numpy as np
+
+from .canvas import smooth_noise, fractal_noise
+
+
+def blur(film, millimetres, pixel):
+    sigma = millimetres / pixel
+    return film if sigma < 0.2 else cv2.GaussianBlur(film, (0, 0), float(sigma))
+
+
+def wide_blur(film, millimetres, pixel):
+    """A broad Gaussian, computed on a small copy."""
+    sigma = millimetres / pixel
+    factor = max(1, int(sigma / 3))
+    small = cv2.resize(film, (max(4, film.shape[1] // factor), max(4, film.shape[0] // factor)), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma / factor)
+    return cv2.resize(small, film.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def expose(attenuation, pixel, rng, noise=(3.2, 5.0)):
+    """Transmission with scatter and quantum noise, back to log. Noise per area is the same at every pixel size."""
+    transmitted = np.exp(-np.clip(attenuation, 0, 9))
+    transmitted = transmitted + rng.uniform(0.02, 0.35) * wide_blur(transmitted, rng.uniform(18, 60), pixel)
+    photons = 10 ** rng.uniform(*noise) * 3 * pixel ** 2
+    counts = transmitted * photons
+    noisy = counts + rng.standard_normal(counts.shape, dtype=np.float32) * np.sqrt(counts)
+    return -np.log(np.clip(noisy / photons, 3e-4, None)).astype(np.float32)
+
+
+def process(film, pixel, rng, style):
+    """Edge enhancement and tone scale; `shell` films use another family of both."""
+    if style == "shell":
+        levels = [film] + [wide_blur(film, width, pixel) for width in (2.0, 6.0, 18.0, 54.0)]
+        gains = rng.uniform(0.5, 2.4, 4)
+        out = levels[-1] * rng.uniform(0.35, 1.0)
+        for fine, coarse, gain in zip(levels, levels[1:], gains):
+            detail = fine - coarse
+            limit = rng.uniform(0.1, 0.6)
+            out = out + gain * limit * np.tanh(detail / limit)
+        film = out
+    elif rng.uniform() < 0.75:
+        film = film + rng.uniform(0.2, 1.8) * (film - wide_blur(film, rng.uniform(2.5, 25), pixel))
+        if rng.uniform() < 0.35:
+            film = film - rng.uniform(0.2, 0.8) * wide_blur(film, rng.uniform(25, 70), pixel)
+    low, high = np.percentile(film[::3, ::3], [rng.uniform(0, 5), rng.uniform(97.0, 99.95)])
+    film = (film - low) / max(high - low, 1e-3)
+    if style == "shell":
+        slope, middle = rng.uniform(3, 9), rng.uniform(0.35, 0.7)
+        curve = lambda value: 1 / (1 + np.exp(-slope * (value - middle)))
+        film = (curve(np.clip(film, -0.2, 1.3)) - curve(0)) / (curve(1) - curve(0))
+    else:
+        film = np.clip(film, 0, 1.05) ** rng.uniform(0.45, 1.7)
+    film = np.clip(film, 0, 1)
+    if rng.uniform() < (0.4 if style == "shell" else 0.25):
+        tiles = (int(rng.integers(2, 8)), int(rng.integers(2, 8)))
+        film = cv2.createCLAHE(rng.uniform(1, 4), tiles).apply((film * 65535).astype(np.uint16)).astype(np.float32) / 65535
+    return film * rng.uniform(0.6, 1.0) + (rng.uniform(0, 0.15) if rng.uniform() < 0.3 else 0)
+
+
+def collimate(film, rng, chance):
+    """Blades at the edges, sometimes slanted, sometimes far in; outside nearly black or, rarely, white."""
+    if rng.uniform() > chance:
+        return film
+    height, width = film.shape
+    deep = 0.16 if rng.uniform() < 0.3 else 0.06
+    left, right = rng.uniform(0, deep) * width, (1 - rng.uniform(0, deep)) * width
+    top, bottom = rng.uniform(0, deep * 0.7) * height, (1 - rng.uniform(0, deep * 0.4)) * height
+    slant = rng.normal(0, 0.012) * height
+    mask = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(mask, [np.array([[left, top], [right, top + slant], [right - slant, bottom], [left - slant, bottom - slant]]).astype(np.int32)], 255)
+    mask = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), max(0.5, height / 500))
+    outside = rng.uniform(0, 0.2) if rng.uniform() < 0.93 else rng.uniform(0.7, 1.0)
+    return film * mask + outside * (1 - mask)

@@ -1,0 +1,183 @@
+"""Lateral lumbar phantoms: `render(seed, version, ...)` gives a film, its corners and what is known about it.
+
+Versions A and B are trained on. Version C shares the anatomy tables, nothing of the rendering of bone, texture
+and processing, and is never trained on: it stands in for another hospital.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from . import bones, detector, hardware, tissue
+from .canvas import Canvas, fractal_noise, smooth_noise
+from .geometry import FROM_BELOW, LEVELS, Prevalence, build_spine
+
+STYLE = {"A": "solid", "B": "sliced", "C": "shell"}
+
+
+@dataclass(frozen=True)
+class Film:
+    image: np.ndarray            # float32 in 0..1, bone bright
+    landmarks: np.ndarray        # (26, 2) in pixels; may lie outside the film
+    pixel_mm: float
+    spine: object
+    facing: str                  # the side of the film that the patient's front is on
+    implants: bool
+    version: str
+    seed: int
+
+    def offsets(self):
+        from .geometry import measured_offsets
+        return measured_offsets(self.landmarks)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a caller may pin; None is drawn at random."""
+    prevalence: Prevalence = field(default_factory=Prevalence)
+    displacement: dict = None
+    fractures: dict = None
+    film_height_mm: float = None
+    aspect: float = None          # width / height
+    facing: str = None
+    implants: float = 0.28        # chance
+    clean: bool = False           # no rulings, seams, letters or blades; ordinary contrast
+
+
+def generator_hash():
+    """Identity of the generator: the hash of its sources."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def log_uniform(rng, low, high):
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def render(seed, version="A", height=384, width=256, setting=Setting()):
+    """The film fits into height x width; its own aspect is drawn, the rest of that canvas is not rendered."""
+    style = STYLE[version]
+    rng = np.random.default_rng([seed, ord(version)])
+    spine = build_spine(rng, setting.prevalence, setting.displacement, setting.fractures)
+    film_height = setting.film_height_mm or rng.uniform(225, 430)
+    aspect = setting.aspect or rng.choice([rng.uniform(0.4, 0.7), rng.uniform(0.6, 0.95)])
+    rows = min(height, int(width / aspect))
+    shape = (rows, min(width, int(round(rows * aspect))))
+    pixel = film_height / rows
+    canvas = Canvas(shape, pixel)
+    spine = place(spine, canvas, rng)
+
+    column = tissue.draw_body(canvas, spine, rng)
+    tissue.draw_lungs(canvas, column, spine, rng)
+    tissue.draw_gas(canvas, column, rng, style)
+    tissue.draw_limbs(canvas, column, rng)
+    tissue.draw_clothing(canvas, rng)
+    soft = canvas.sum
+    canvas.sum = np.zeros(shape, np.float32)
+    draw_skeleton(canvas, spine, rng, style, setting)
+    canvas.blur(rng.uniform(0.15, 0.9))
+    tissue.draw_vessels(canvas, spine, rng)
+    implants = hardware.draw_implants(canvas, spine, rng, setting.implants)
+    canvas.sum = np.clip(soft, 0, None) + canvas.sum
+    canvas.blur(rng.uniform(0.1, 0.45))
+
+    film = detector.expose(canvas.sum, pixel, rng, (4.6, 5.2) if setting.clean else (3.7, 5.2))
+    film = detector.process(film, pixel, rng, style)
+    facing = setting.facing or str(rng.choice(["left", "right"]))
+    landmarks = spine.landmarks() / pixel - 0.5
+    if facing == "left":
+        film = film[:, ::-1].copy()
+        landmarks = landmarks * [-1, 1] + [shape[1] - 1, 0]
+    if not setting.clean:
+        film = hardware.draw_grid(film, pixel, rng, 0.33)
+        film = hardware.draw_stitch(film, rng, 0.25)
+        film = detector.collimate(film, rng, 0.4)
+        film = hardware.draw_markers(film, pixel, rng, 0.4)
+    return Film(np.clip(film, 0, 1).astype(np.float32), landmarks.astype(np.float32), float(pixel), spine, facing,
+                bool(implants), version, int(seed))
+
+
+def place(spine, canvas, rng):
+    """Tilt the patient and choose where the film is cut; S1 is in view on nearly all films."""
+    height, width = canvas.y[-1, 0], canvas.x[0, -1]
+    turn = bones.rotation(np.radians(rng.normal(0, 6)))
+    sacrum = spine.sacrum[0][3]
+    low = rng.uniform(0.9, 1.03) if rng.uniform() < 0.14 else rng.uniform(0.60, 0.92)
+    # never so low a sacrum on a tall film that most of the spine is cut off, nor the reverse
+    reach = 215 * spine.scale
+    low = max(low, min(0.92, (reach - rng.uniform(-10, 70)) / height))
+    middle = spine.bodies["L3"].mean(0)
+    goal = np.array([width * rng.uniform(0.22, 0.66), low * height])
+    turned = lambda points: (np.asarray(points) - middle) @ turn.T
+    shift = np.array([goal[0], goal[1] - turned(sacrum)[1]])
+    return spine.moved(lambda points: turned(points) + shift)
+
+
+def draw_skeleton(canvas, spine, rng, style, setting):
+    shape = canvas.shape
+    frail = float(np.clip(rng.beta(2, 2.2), 0, 1))          # loss of mineral: less core, thinner plates
+    density = log_uniform(rng, 0.003, 0.022) * (1.25 - 0.6 * frail)
+    cortex = log_uniform(rng, 0.008, 0.034) * (1.2 - 0.4 * frail)
+    if setting.clean:
+        density, cortex = max(density, 0.008), max(cortex, 0.013)
+    texture = bone_texture(shape, canvas.pixel, rng, style)
+    beam = np.array([canvas.x.mean(), canvas.y.mean()]) + rng.normal(0, 25, 2)
+    arch = log_uniform(rng, 0.07, 0.55)
+    look = {
+        "density": density, "cortex": cortex, "texture": texture, "beam": beam, "rind": rng.uniform(0.05, 0.5),
+        "width": rng.uniform(42, 54) * spine.scale, "edge": rng.uniform(0.3, 0.9), "plate": rng.uniform(0.5, 1.1),
+        "back_wall": rng.uniform(0.1, 0.8), "wall": rng.uniform(0.6, 1.6), "core": rng.uniform(0.6, 2.5),
+        "divergence": rng.uniform(0.0005, 0.0012), "arch": arch, "arch_wall": rng.uniform(0.2, 0.6),
+        "line": log_uniform(rng, 0.3, 1.6),
+    }
+    tilt, turn = np.radians(rng.normal(0, 5)), np.radians(rng.normal(0, 5))
+    curve = np.radians(rng.normal(0, 2.2))                  # scoliosis: tilt changes from level to level
+    spurs = rng.uniform() < 0.35
+    bones.draw_pelvis(canvas, spine.sacrum, rng, look, spine.scale)
+    bones.draw_ribs(canvas, spine.bodies, rng, look)
+
+    def shape_of(name, number):
+        fracture = spine.fractures.get(name)
+        cavity = (rng.uniform(0.01, 0.08), rng.uniform(0.01, 0.08))
+        if fracture and fracture[0] == "biconcave":
+            cavity = (fracture[1] * rng.uniform(0.2, 0.33), fracture[1] * rng.uniform(0.33, 0.42))
+        return {
+            "cavity": cavity, "waist": (rng.uniform(0.01, 0.06), rng.uniform(0.03, 0.1)),
+            "spur": (rng.uniform(0, 0.16), rng.uniform(0, 0.16)) if spurs and rng.uniform() < 0.6 else (0, 0),
+            "rounding": rng.uniform(0.02, 0.12), "opening": abs(rng.normal(0, 1.4)),
+            "tilt": tilt + curve * (number - 3) + np.radians(rng.normal(0, 1)),
+            "rotation": turn + np.radians(rng.normal(0, 1.5)),
+            "crush": rng.uniform(0, 0.4) if fracture and fracture[0] != "biconcave" else 0,
+        }
+
+    bones.draw_sacrum(canvas, spine.sacrum, rng, look, style, shape_of("S1", 0))
+    arches = Canvas(shape, canvas.pixel)
+    for number, name in enumerate(FROM_BELOW):
+        quad = spine.bodies[name]
+        own = {**look, "density": density * rng.uniform(0.88, 1.12), "cortex": cortex * rng.uniform(0.85, 1.15)}
+        bones.BODY[style](canvas, quad, rng, own, shape_of(name, number))
+        lysis = spine.displacement[name] > 0.07 and name == "L5" and rng.uniform() < 0.7
+        bones.draw_posterior(arches, quad, rng, own, spine.scale, lysis, thoracic=name.startswith("T") and name != "T12")
+    # Overlapping processes are one plate of bone rather than a string of beads: let their sum saturate.
+    most = arch * rng.uniform(0.9, 2.2)
+    arches.sum = most * np.tanh(arches.sum / most)
+    arches.blur(rng.uniform(0.2, 1.0))
+    canvas.sum += arches.sum * (1 + 0.7 * texture)
+
+
+def bone_texture(shape, pixel, rng, style):
+    """Trabeculae: vertical streaks for A and B, isotropic fractal grain for C."""
+    rough = rng.uniform(0.3, 1.3)
+    if style == "shell":
+        return fractal_noise(rng, shape, 12, 6, 0.85) * rng.uniform(0.04, 0.22)
+    rows = max(8, int(shape[0] * pixel / 0.9))              # streaks keep their size in mm at any pixel size
+    columns = max(8, int(shape[1] * pixel / 0.9))
+    streaks = cv2.GaussianBlur(rng.standard_normal((rows, columns)).astype(np.float32), (0, 0), sigmaX=0.8, sigmaY=2.6)
+    streaks = cv2.resize(streaks, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return (streaks * rng.uniform(0.05, 0.5) + smooth_noise(rng, shape, shape[0] * pixel / 15, 0.08)
+            + smooth_noise(rng, shape, shape[0] * pixel / 5, 0.05)) * rough

@@ -1,0 +1,188 @@
+"""The bones of one imagined patient in millimetres: vertebral bodies from T8 to L5 and the sacrum.
+
+Frame: x grows towards the front of the patient, y grows downwards, angles turn as on the screen.
+A body is four corners in the order posterior-inferior, anterior-inferior, anterior-superior, posterior-superior.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+LEVELS = ("T12", "L1", "L2", "L3", "L4", "L5")
+CORNERS = ("posteriorInferior", "anteriorInferior", "anteriorSuperior", "posteriorSuperior")
+LANDMARKS = tuple(f"{level}.{corner}" for level in LEVELS for corner in CORNERS) + (
+    "S1.posteriorSuperior",
+    "S1.anteriorSuperior",
+)
+FROM_BELOW = ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8")
+# A displacement is named after the vertebra that slips: "L4" is the step between L4 and L5.
+SLIP_LEVELS = ("T12", "L1", "L2", "L3", "L4", "L5")
+
+# Means and standard deviations of 30 hand-labelled real films (posterior-corner offset and disc height as
+# fractions of the lower end plate, body height and depth relative to depth). Values above T11 continue the trend.
+NORMAL_OFFSET = {
+    "L5": (-0.022, 0.078), "L4": (-0.060, 0.061), "L3": (-0.030, 0.057), "L2": (-0.048, 0.031),
+    "L1": (-0.043, 0.033), "T12": (-0.021, 0.029), "T11": (-0.02, 0.03), "T10": (-0.02, 0.03),
+    "T9": (-0.02, 0.03), "T8": (-0.02, 0.03),
+}
+DISC_HEIGHT = {
+    "L5": (0.29, 0.06), "L4": (0.27, 0.08), "L3": (0.26, 0.07), "L2": (0.26, 0.05), "L1": (0.23, 0.05),
+    "T12": (0.21, 0.04), "T11": (0.18, 0.03), "T10": (0.16, 0.03), "T9": (0.15, 0.03), "T8": (0.14, 0.03),
+}
+FRONT_TO_BACK_HEIGHT = {
+    "L5": (1.16, 0.08), "L4": (1.08, 0.07), "L3": (1.04, 0.06), "L2": (0.99, 0.05), "L1": (0.94, 0.05),
+    "T12": (0.97, 0.03), "T11": (0.94, 0.03), "T10": (0.94, 0.03), "T9": (0.94, 0.03), "T8": (0.94, 0.03),
+}
+DEPTH = {
+    "L5": (0.99, 0.04), "L4": (1.00, 0.04), "L3": (1.0, 0.0), "L2": (0.98, 0.04), "L1": (0.95, 0.05),
+    "T12": (0.92, 0.06), "T11": (0.89, 0.06), "T10": (0.87, 0.05), "T9": (0.85, 0.05), "T8": (0.83, 0.05),
+}
+HEIGHT = {"L5": 0.85, "L4": 0.85, "L3": 0.86, "L2": 0.88, "L1": 0.88, "T12": 0.89, "T11": 0.86, "T10": 0.84,
+          "T9": 0.83, "T8": 0.82}
+# Lordosis that each disc contributes, in degrees.
+DISC_WEDGE = {"L5": (14, 5), "L4": (13, 4), "L3": (9.5, 3.5), "L2": (7, 3), "L1": (5, 3), "T12": (2.5, 2.5),
+              "T11": (1, 1.5), "T10": (0, 1.5), "T9": (-0.5, 1.5), "T8": (-1, 1.5)}
+
+
+def along(angle):
+    """Unit vector from the back to the front of an end plate that is turned by `angle`."""
+    return np.array([np.cos(angle), np.sin(angle)])
+
+
+def upward(angle):
+    """Unit normal of that end plate, towards the head."""
+    return np.array([np.sin(angle), -np.cos(angle)])
+
+
+@dataclass
+class Spine:
+    bodies: dict
+    sacrum: list
+    displacement: dict            # slip beyond the normal offset, fraction of the lower end plate
+    offset: dict                  # posterior-corner offset as measured, normal part included
+    fractures: dict = field(default_factory=dict)
+    scale: float = 1.0
+
+    def moved(self, transform):
+        return Spine({name: transform(quad) for name, quad in self.bodies.items()},
+                     [transform(quad) for quad in self.sacrum], self.displacement, self.offset, self.fractures,
+                     self.scale)
+
+    def landmarks(self):
+        points = [self.bodies[level] for level in LEVELS]
+        return np.concatenate(points + [self.sacrum[0][[3, 2]]])
+
+
+@dataclass(frozen=True)
+class Prevalence:
+    """How often a generator draws what is not normal."""
+    slip: float = 0.5
+    retrolisthesis: float = 0.12
+    fracture: float = 0.22
+    narrow_disc: float = 0.16
+    lordosis: tuple = (0.75, 0.33)
+
+
+def draw_displacements(rng, prevalence):
+    """Normal scatter stays within 5 %; a slip starts at 9 %, so that truth is never a coin toss."""
+    displacement = {name: float(np.clip(rng.normal(0, 0.6 * NORMAL_OFFSET[name][1]), -0.05, 0.05))
+                    for name in FROM_BELOW}
+    if rng.uniform() < prevalence.slip:
+        count = 1 if rng.uniform() < 0.85 else 2
+        for name in rng.choice(["L2", "L3", "L4", "L5"], count, replace=False, p=[0.06, 0.14, 0.42, 0.38]):
+            displacement[name] = float(np.clip(0.09 + rng.gamma(1.6, 0.09), 0.09, 0.7))
+    if rng.uniform() < prevalence.retrolisthesis:
+        displacement[str(rng.choice(["L1", "L2", "L3", "L4", "L5"]))] = -float(rng.uniform(0.06, 0.2))
+    return displacement
+
+
+def draw_fractures(rng, prevalence):
+    fractures = {}
+    if rng.uniform() < prevalence.fracture:
+        count = 1 + (rng.uniform() < 0.3)
+        for name in rng.choice(LEVELS, count, replace=False, p=[0.2, 0.28, 0.2, 0.13, 0.12, 0.07]):
+            fractures[str(name)] = (str(rng.choice(["wedge", "biconcave", "crush"])), float(rng.uniform(0.15, 0.6)))
+    return fractures
+
+
+def build_spine(rng, prevalence=Prevalence(), displacement=None, fractures=None):
+    """Stack bodies upwards from S1; every angle, height and offset follows the table above."""
+    normal = rng.normal
+    displacement = {**draw_displacements(rng, prevalence), **(displacement or {})}
+    fractures = draw_fractures(rng, prevalence) if fractures is None else fractures
+    depth3 = 34.5 * np.exp(normal(0, 0.09))
+    curve = np.clip(normal(*prevalence.lordosis) + 0.2, -0.1, 1.7)
+    slope = np.radians(np.clip(14 + 26 * curve + normal(0, 7), 0, 72))
+    tall = normal(1, 0.085)                                  # tall or squat bodies run through the whole spine
+    thick = np.clip(normal(1, 0.15), 0.6, 1.4)
+
+    sacrum_depth = depth3 * np.clip(normal(0.96, 0.06), 0.8, 1.12)
+    back = np.zeros(2)
+    sacrum = build_sacrum(rng, slope, sacrum_depth)
+    bodies, offset = {}, {}
+    angle, depth_below = slope, sacrum_depth
+    for name in FROM_BELOW:
+        depth = depth3 * normal(*DEPTH[name])
+        wedge = np.radians(curve * DISC_WEDGE[name][0] + normal(0, DISC_WEDGE[name][1]) * 0.8)
+        disc = depth_below * np.clip(normal(*DISC_HEIGHT[name]), 0.09, 0.45) * thick
+        slipped = displacement[name] > 0.07
+        if rng.uniform() < (0.5 if slipped else prevalence.narrow_disc):
+            disc *= rng.uniform(0.25, 0.7)
+            wedge *= rng.uniform(0.2, 0.9)
+        wedge = np.clip(wedge, -np.arctan(1.6 * disc / depth_below), np.arctan(1.6 * disc / depth_below))
+        disc_back = max(disc - depth_below / 2 * np.tan(wedge), 0.8)
+
+        offset[name] = NORMAL_OFFSET[name][0] + displacement[name]
+        posterior_inferior = back + along(angle) * offset[name] * depth_below + upward(angle) * disc_back
+        angle_inferior = angle - wedge
+        anterior_inferior = posterior_inferior + along(angle_inferior) * depth * normal(1.02, 0.02)
+
+        ratio = max(normal(*FRONT_TO_BACK_HEIGHT[name]), 0.75)
+        height = depth * HEIGHT[name] * tall * normal(1, 0.03)
+        back_height, front_height = 2 * height / (1 + ratio), 2 * height * ratio / (1 + ratio)
+        if name in fractures:
+            kind, loss = fractures[name]
+            if kind == "wedge":
+                front_height *= 1 - loss
+            elif kind == "crush":
+                front_height *= 1 - loss
+                back_height *= 1 - loss * rng.uniform(0.5, 0.9)
+        body_wedge = np.arctan((front_height - back_height) / depth)
+        posterior_superior = posterior_inferior + upward(angle_inferior - body_wedge / 2) * back_height
+        angle = angle_inferior - body_wedge
+        depth_below = depth * normal(1.0, 0.02)
+        anterior_superior = posterior_superior + along(angle) * depth_below
+        bodies[name] = np.array([posterior_inferior, anterior_inferior, anterior_superior, posterior_superior])
+        back = posterior_superior
+    return Spine(bodies, sacrum, displacement, offset, fractures, depth3 / 34.5)
+
+
+def build_sacrum(rng, slope, depth):
+    """S1 to S4, bending forwards; S1 narrows from its end plate to the first remnant disc."""
+    quads, angle, back, first = [], slope, np.zeros(2), depth
+    lean = np.radians(rng.normal(2, 5))
+    for height, taper in zip((0.80, 0.66, 0.55, 0.46), (0.74, 0.72, 0.74, 0.78)):
+        top_front = back + along(angle) * depth
+        down = -upward(angle + lean)
+        next_angle = angle - np.radians(rng.uniform(3, 14))
+        next_back = back + down * height * first * rng.normal(1, 0.06)
+        next_back = next_back + along(angle) * depth * rng.uniform(0.0, 0.08)
+        next_depth = depth * taper * rng.normal(1, 0.05)
+        quads.append(np.array([next_back, next_back + along(next_angle) * next_depth, top_front, back]))
+        angle, depth = next_angle, next_depth
+        back = next_back - upward(angle) * rng.uniform(0.8, 3.0)
+        if len(quads) > 1:
+            depth = max(depth, 9.0)
+    return quads
+
+
+def measured_offsets(points):
+    """Offsets of (..., 26, 2) landmarks at T12/L1 to L5/S1, as fractions of the lower end plate; forwards is positive."""
+    out = []
+    for k in range(6):
+        upper = points[..., 4 * k, :]
+        low_back = points[..., 24, :] if k == 5 else points[..., 4 * k + 7, :]
+        low_front = points[..., 25, :] if k == 5 else points[..., 4 * k + 6, :]
+        axis = low_front - low_back
+        out.append(((upper - low_back) * axis).sum(-1) / np.maximum((axis ** 2).sum(-1), 1e-6))
+    return np.stack(out, -1)
