@@ -163,4 +163,31 @@ export interface AuditTrail {
   record(entry: AuditEntry): Promise<void>;
 }
 
+/** What a session of the app may see: one patient, for one named user. */
+export type AppSession = {
+  readonly patientId: PatientId;
+  readonly reviewer: Reviewer;
+  /** What the card that led here pointed at. */
+  readonly opens?: { readonly finding: FindingId } | { readonly study: StudyUid };
+  readonly expiresAt: string;
+};
+
+/** An app launch between leaving for the EHR's login and coming back; whatever the launcher needs then (PKCE verifier, nonce, issuer). */
+export type PendingLaunch = {
+  readonly state: string;
+  readonly expiresAt: string;
+  readonly remembered: Readonly<Record<string, unknown>>;
+};
+
+/** Sessions of the app. Tokens arrive hashed: whoever reads the database cannot use what is there. */
+export interface SessionStore {
+  create(session: AppSession & { readonly tokenHash: string }): Promise<void>;
+  /** Undefined when unknown, ended or expired. */
+  byTokenHash(tokenHash: string): Promise<AppSession | undefined>;
+  end(tokenHash: string): Promise<void>;
+  rememberLaunch(launch: PendingLaunch): Promise<void>;
+  /** Each launch can be taken once, by one caller, before it expires. */
+  takeLaunch(state: string): Promise<PendingLaunch | undefined>;
+}
+
 export type { SelectionNote };
