@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    // Real databases, browsers and archives start inside these tests.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    // Each file has processes of its own; more workers than cores only make them wait for each other.
+    maxWorkers: 2,
+    reporters: process.env['CI'] ? ['default'] : ['default'],
+  },
+});
