@@ -201,6 +201,12 @@ export const errorTable = {
     status: 404,
     retry: false,
   },
+  'request.method-not-allowed': {
+    says: 'This address cannot be used this way.',
+    next: 'The Allow header lists what it answers.',
+    status: 405,
+    retry: false,
+  },
   'request.conflict': {
     says: 'The state has changed in the meantime.',
     next: 'Reload and decide again.',

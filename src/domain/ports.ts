@@ -185,6 +185,8 @@ export interface SessionStore {
   /** Undefined when unknown, ended or expired. */
   byTokenHash(tokenHash: string): Promise<AppSession | undefined>;
   end(tokenHash: string): Promise<void>;
+  /** Moves the expiry of a live session (idle time is counted by this); an ended or expired one stays so. */
+  extend(tokenHash: string, expiresAt: string): Promise<void>;
   rememberLaunch(launch: PendingLaunch): Promise<void>;
   /** Each launch can be taken once, by one caller, before it expires. */
   takeLaunch(state: string): Promise<PendingLaunch | undefined>;
