@@ -1,0 +1,36 @@
+#!/usr/bin/env node
+/** The command line: finds the command, hands it the rest. */
+import { runCommand, type Command } from './command.ts';
+
+/** Loaded when called, so that `--help` answers at once. */
+const commands: readonly (readonly [name: string, load: () => Promise<{ command: Command }>])[] = [
+  ['demo', () => import('./demo.ts')],
+  ['serve', () => import('./serve.ts')],
+  ['worker', () => import('./worker.ts')],
+  ['doctor', () => import('./doctor.ts')],
+  ['studies', () => import('./studies.ts')],
+  ['models', () => import('./models.ts')],
+  ['dicom', () => import('./dicom.ts')],
+];
+
+const io = { stdout: process.stdout, stderr: process.stderr, env: process.env };
+
+async function overview(): Promise<string> {
+  const rows = await Promise.all(commands.map(async ([name, load]) => `  ${name.padEnd(10)}${(await load()).command.summary}`));
+  return `wetread: imaging AI inside the chart\n\nUsage: wetread <command> [options]\n\n${rows.join('\n')}\n\nEvery command takes --help and --json. Settings are environment variables: wetread doctor lists them.\n`;
+}
+
+async function main([name, ...rest]: string[]): Promise<number> {
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    io.stdout.write(await overview());
+    return name === undefined ? 2 : 0;
+  }
+  const load = commands.find(([known]) => known === name)?.[1];
+  if (load === undefined) {
+    io.stderr.write(`wetread: there is no command "${name}"\n\n${await overview()}`);
+    return 2;
+  }
+  return runCommand((await load()).command, rest, io);
+}
+
+process.exitCode = await main(process.argv.slice(2));

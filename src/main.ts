@@ -1,0 +1,31 @@
+/** Starts and stops the service: settings in, signals out. The only import with a side effect. */
+import { startApp, type Roles } from './app.ts';
+import { readConfig } from './config.ts';
+import { jsonLogger } from './log.ts';
+
+/** Runs until SIGINT or SIGTERM. A second signal ends the process at once. */
+export async function runService(environment: NodeJS.ProcessEnv, roles: Roles, onReady?: (url: string) => void): Promise<void> {
+  const config = readConfig(environment);
+  const logger = jsonLogger(config.WETREAD_LOG_LEVEL);
+  const stop = stopSignal();
+  const app = await startApp(config, logger, roles);
+  onReady?.(config.publicUrl);
+  logger.info('ready', { url: config.publicUrl, ...roles });
+  await stop;
+  logger.info('stopping');
+  await app.close();
+  logger.info('stopped');
+}
+
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    const first = () => {
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+        process.off(signal, first);
+        process.on(signal, () => process.exit(1));
+      }
+      resolve();
+    };
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, first);
+  });
+}
