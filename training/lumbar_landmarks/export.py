@@ -40,7 +40,7 @@ class Reader(nn.Module):
 
 def load_reader(checkpoint):
     net = CornerNet()
-    net.load_state_dict(torch.load(checkpoint, map_location="cpu")["average"])
+    net.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=False)["average"])
     return Reader(net.eval()).eval()
 
 

@@ -10,20 +10,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..phantoms.ct_tissue import Projections
 from ..phantoms.generator import generator_hash, render
 from .dataset import letterbox
 
 COARSE = (384, 256)
 
 
-def render_shard(seeds, versions, size=COARSE):
+def render_shard(seeds, versions, size=COARSE, projections=None):
     images, points, sizes = [], [], []
     for index, seed in enumerate(seeds):
-        film = render(seed, versions[index % len(versions)], *size)
+        film = render(seed, versions[index % len(versions)], *size, projections=projections)
         image, moved, scale = letterbox(film.image, film.landmarks, *size)
         images.append(np.round(image * 255).astype(np.uint8))
         height, width = film.image.shape
-        outside = ((film.landmarks < 0) | (film.landmarks > [width - 1, height - 1])).any(-1)
+        outside = ((film.landmarks < 0) | (film.landmarks > [width - 1, height - 1]) | np.isnan(film.landmarks)).any(-1)
         moved[outside] = np.nan
         points.append(moved)
         sizes.append(film.pixel_mm / scale)
@@ -37,14 +38,16 @@ def main():
     arguments.add_argument("--versions", nargs="+", default=["A", "B"])
     arguments.add_argument("--first", type=int, default=100_000)
     arguments.add_argument("--films", type=int, default=12_000)
+    arguments.add_argument("--ct", type=Path, help="projections made by training.phantoms.ct_tissue, for version T")
     arguments.add_argument("--shard", type=int, default=200)
     options = arguments.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    projections = Projections.load(options.ct) if options.ct else None
     for start in range(options.first, options.first + options.films, options.shard):
         path = options.out / f"shard-{start:07d}.npz"
         if path.exists():
             continue
-        shard = render_shard(range(start, start + options.shard), options.versions)
+        shard = render_shard(range(start, start + options.shard), options.versions, projections=projections)
         part = path.with_suffix(".part.npz")
         np.savez(part, **shard, generator=generator_hash())
         part.rename(path)

@@ -80,7 +80,7 @@ def main():
     net = CornerNet()
     checkpoint = options.out / "checkpoint.pt"
     spent, step = 0.0, 0
-    state = torch.load(checkpoint, map_location="cpu") if checkpoint.exists() else None
+    state = torch.load(checkpoint, map_location="cpu", weights_only=False) if checkpoint.exists() else None
     if state:
         net.load_state_dict(state["net"])
         spent, step = state["spent"], state["step"]
@@ -99,7 +99,7 @@ def main():
     while (spent := time.time() - began) < options.minutes * 60:
         share = spent / (options.minutes * 60)
         for group in optimizer.param_groups:
-            group["lr"] = options.rate * min(1, (step + 1) / 100) * (0.5 * (1 + np.cos(np.pi * share)) + 0.01)
+            group["lr"] = float(options.rate * min(1, (step + 1) / 100) * (0.5 * (1 + np.cos(np.pi * share)) + 0.01))
         images, points = pool.batch(rng, options.batch)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = net(images)

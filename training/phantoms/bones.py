@@ -80,7 +80,7 @@ def draw_solid(canvas, quad, rng, look, shape):
     canvas.sum[where] += out.astype(np.float32)
 
 
-def draw_sliced(canvas, quad, rng, look, shape, slices=7):
+def draw_sliced(canvas, quad, rng, look, shape):
     """Slices from one side to the other; a body is a kidney in cross-section, its back nearly flat."""
     base = outline(quad, rng, shape["cavity"], shape["waist"], shape["spur"], shape["rounding"])
     found = canvas.window(base, 9)
@@ -92,6 +92,7 @@ def draw_sliced(canvas, quad, rng, look, shape, slices=7):
     origin = (quad[0] + quad[3]) / 2
     depth = np.linalg.norm(quad[1] - quad[0])
     half = look["width"] / 2
+    slices = 7 if canvas.pixel > 0.5 else 21                # fine pixels would show the steps between slices
     inside = np.zeros((where[0].stop - where[0].start, where[1].stop - where[1].start), np.float32)
     shell = np.zeros_like(inside)
     corner = np.array([where[1].start, where[0].start])
@@ -174,11 +175,13 @@ def draw_posterior(canvas, quad, rng, look, scale, lysis, thoracic=False):
                    rng.uniform(0.2, 0.6))
 
 
-def draw_sacrum(canvas, sacrum, rng, look, style, shape):
+def draw_sacrum(canvas, sacrum, rng, look, style, shape, bare=False):
     for number, quad in enumerate(sacrum):
         faded = {**look, "density": look["density"] * rng.uniform(0.7, 1.1), "cortex": look["cortex"] * (0.9 - 0.15 * number),
                  "width": look["width"] * 0.95 ** number}
         BODY[style](canvas, quad, rng, faded, {**shape, "cavity": (0.01, 0.015), "spur": (0, 0.02), "crush": 0})
+    if bare:
+        return
     # the wings of the sacrum and the crest behind it
     top = sacrum[0]
     angle = direction(top)
@@ -209,21 +212,22 @@ def smooth_curve(points, count=40):
                   + (3 * a - before - 3 * b + after) * t ** 3)
 
 
+# Outline of an iliac wing seen from the side, mm from the middle of S1's end plate: from the posterior spine over
+# the crest to the anterior spine, down to the hip joint and back through the sciatic notch.
+ILIUM = np.array([(-48, 2), (-28, -22), (4, -36), (42, -22), (68, 10), (56, 40), (42, 74), (10, 84), (-4, 48), (-36, 34)], float)
+
+
 def draw_pelvis(canvas, sacrum, rng, look, scale):
     """Iliac wings over L5 and the sacrum, their lines, hip joints and the notch behind."""
     centre = sacrum[0].mean(0)
     strength = rng.uniform(0.1, 0.55)
+    turn, size = rotation(rng.normal(0, 0.22)), rng.uniform(0.85, 1.2) * scale
     for _ in range(2):
-        middle = centre + np.array([rng.uniform(-14, 22), rng.uniform(20, 46)]) * scale
-        radii = np.array([rng.uniform(38, 62), rng.uniform(48, 74)]) * scale
-        found = canvas.ellipse_coordinates(middle, radii, rng.uniform(-0.5, 0.5), 1.15)
-        if found is None:
-            continue
-        where, distance = found
-        radius = np.sqrt(distance)
-        fill = strength * rng.uniform(0.5, 1.1) * sigmoid((1 - radius) * rng.uniform(8, 30))
-        line = rng.uniform(0.05, 0.5) * look["line"] * np.exp(-((radius - 0.985) / 0.018) ** 2)
-        canvas.sum[where] += (fill + line).astype(np.float32)
+        wing = ILIUM + rng.normal(0, 5, ILIUM.shape)
+        wing = smooth_curve(np.vstack([wing, wing[:1]]), 70) * size @ turn.T + centre + rng.normal(0, 7, 2)
+        canvas.fill(wing, strength * rng.uniform(0.5, 1.1), soften=rng.uniform(0.3, 3))
+        start, length = rng.integers(0, 70), rng.integers(25, 70)
+        canvas.line(np.roll(wing, -start, axis=0)[:length], rng.uniform(0.9, 2.6), rng.uniform(0.05, 0.35) * look["line"])
     for _ in range(rng.integers(1, 6)):                    # crest, arcuate and sciatic lines
         start = centre + np.array([rng.uniform(-45, 50), rng.uniform(-38, 30)]) * scale
         heading, bend, points = rng.uniform(0.3, 2.6), rng.normal(0, 0.12), [start]

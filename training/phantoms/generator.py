@@ -1,6 +1,6 @@
 """Lateral lumbar phantoms: `render(seed, version, ...)` gives a film, its corners and what is known about it.
 
-Versions A and B are trained on. Version C shares the anatomy tables, nothing of the rendering of bone, texture
+Versions A and B are trained on, and T, which bends real CT projections to the drawn geometry. Version C shares the anatomy tables, nothing of the rendering of bone, texture
 and processing, and is never trained on: it stands in for another hospital.
 """
 
@@ -11,11 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from . import bones, detector, hardware, tissue
+from . import bones, ct_tissue, detector, hardware, tissue
 from .canvas import Canvas, fractal_noise, smooth_noise
 from .geometry import FROM_BELOW, LEVELS, Prevalence, build_spine
 
-STYLE = {"A": "solid", "B": "sliced", "C": "shell"}
+STYLE = {"A": "solid", "B": "sliced", "C": "shell", "T": "sliced"}
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,13 @@ def log_uniform(rng, low, high):
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def render(seed, version="A", height=384, width=256, setting=Setting()):
+def render(seed, version="A", height=384, width=256, setting=Setting(), projections=None):
     """The film fits into height x width; its own aspect is drawn, the rest of that canvas is not rendered."""
     style = STYLE[version]
     rng = np.random.default_rng([seed, ord(version)])
     spine = build_spine(rng, setting.prevalence, setting.displacement, setting.fractures)
-    film_height = setting.film_height_mm or rng.uniform(225, 430)
+    # a scanned volume ends at T11 or T12, so films with CT tissue are cut shorter
+    film_height = setting.film_height_mm or (rng.uniform(190, 320) if version == "T" else rng.uniform(225, 430))
     aspect = setting.aspect or rng.choice([rng.uniform(0.4, 0.7), rng.uniform(0.6, 0.95)])
     rows = min(height, int(width / aspect))
     shape = (rows, min(width, int(round(rows * aspect))))
@@ -72,14 +73,21 @@ def render(seed, version="A", height=384, width=256, setting=Setting()):
     canvas = Canvas(shape, pixel)
     spine = place(spine, canvas, rng)
 
-    column = tissue.draw_body(canvas, spine, rng)
-    tissue.draw_lungs(canvas, column, spine, rng)
+    in_volume = None
+    if version == "T":
+        in_volume = ct_tissue.draw(canvas, spine.landmarks(), projections, rng)
+        column = tissue.column_of(canvas, spine)
+    else:
+        column = tissue.draw_body(canvas, spine, rng)
+        tissue.draw_lungs(canvas, column, spine, rng)
     tissue.draw_gas(canvas, column, rng, style)
     tissue.draw_limbs(canvas, column, rng)
     tissue.draw_clothing(canvas, rng)
     soft = canvas.sum
     canvas.sum = np.zeros(shape, np.float32)
-    draw_skeleton(canvas, spine, rng, style, setting)
+    draw_skeleton(canvas, spine, rng, style, setting, bare=version == "T")
+    if version == "T":                                       # the CT has its own bones: only sharpen them
+        canvas.sum *= rng.uniform(0, 0.7)
     canvas.blur(rng.uniform(0.15, 0.9))
     tissue.draw_vessels(canvas, spine, rng)
     implants = hardware.draw_implants(canvas, spine, rng, setting.implants)
@@ -90,6 +98,8 @@ def render(seed, version="A", height=384, width=256, setting=Setting()):
     film = detector.process(film, pixel, rng, style)
     facing = setting.facing or str(rng.choice(["left", "right"]))
     landmarks = spine.landmarks() / pixel - 0.5
+    if in_volume is not None:
+        landmarks[~in_volume(landmarks)] = np.nan
     if facing == "left":
         film = film[:, ::-1].copy()
         landmarks = landmarks * [-1, 1] + [shape[1] - 1, 0]
@@ -107,7 +117,7 @@ def place(spine, canvas, rng):
     height, width = canvas.y[-1, 0], canvas.x[0, -1]
     turn = bones.rotation(np.radians(rng.normal(0, 6)))
     sacrum = spine.sacrum[0][3]
-    low = rng.uniform(0.9, 1.03) if rng.uniform() < 0.14 else rng.uniform(0.60, 0.92)
+    low = rng.uniform(0.9, 0.98) if rng.uniform() < 0.1 else rng.uniform(0.60, 0.90)
     # never so low a sacrum on a tall film that most of the spine is cut off, nor the reverse
     reach = 215 * spine.scale
     low = max(low, min(0.92, (reach - rng.uniform(-10, 70)) / height))
@@ -118,7 +128,8 @@ def place(spine, canvas, rng):
     return spine.moved(lambda points: turned(points) + shift)
 
 
-def draw_skeleton(canvas, spine, rng, style, setting):
+def draw_skeleton(canvas, spine, rng, style, setting, bare=False):
+    """All bones, or with `bare` only the bodies."""
     shape = canvas.shape
     frail = float(np.clip(rng.beta(2, 2.2), 0, 1))          # loss of mineral: less core, thinner plates
     density = log_uniform(rng, 0.003, 0.022) * (1.25 - 0.6 * frail)
@@ -127,7 +138,7 @@ def draw_skeleton(canvas, spine, rng, style, setting):
         density, cortex = max(density, 0.008), max(cortex, 0.013)
     texture = bone_texture(shape, canvas.pixel, rng, style)
     beam = np.array([canvas.x.mean(), canvas.y.mean()]) + rng.normal(0, 25, 2)
-    arch = log_uniform(rng, 0.07, 0.55)
+    arch = log_uniform(rng, 0.12, 0.7)
     look = {
         "density": density, "cortex": cortex, "texture": texture, "beam": beam, "rind": rng.uniform(0.05, 0.5),
         "width": rng.uniform(42, 54) * spine.scale, "edge": rng.uniform(0.3, 0.9), "plate": rng.uniform(0.5, 1.1),
@@ -138,8 +149,9 @@ def draw_skeleton(canvas, spine, rng, style, setting):
     tilt, turn = np.radians(rng.normal(0, 5)), np.radians(rng.normal(0, 5))
     curve = np.radians(rng.normal(0, 2.2))                  # scoliosis: tilt changes from level to level
     spurs = rng.uniform() < 0.35
-    bones.draw_pelvis(canvas, spine.sacrum, rng, look, spine.scale)
-    bones.draw_ribs(canvas, spine.bodies, rng, look)
+    if not bare:
+        bones.draw_pelvis(canvas, spine.sacrum, rng, look, spine.scale)
+        bones.draw_ribs(canvas, spine.bodies, rng, look)
 
     def shape_of(name, number):
         fracture = spine.fractures.get(name)
@@ -155,12 +167,15 @@ def draw_skeleton(canvas, spine, rng, style, setting):
             "crush": rng.uniform(0, 0.4) if fracture and fracture[0] != "biconcave" else 0,
         }
 
-    bones.draw_sacrum(canvas, spine.sacrum, rng, look, style, shape_of("S1", 0))
+    sacrum = spine.sacrum[:1] if bare else spine.sacrum
+    bones.draw_sacrum(canvas, sacrum, rng, look, style, shape_of("S1", 0), bare)
     arches = Canvas(shape, canvas.pixel)
     for number, name in enumerate(FROM_BELOW):
         quad = spine.bodies[name]
         own = {**look, "density": density * rng.uniform(0.88, 1.12), "cortex": cortex * rng.uniform(0.85, 1.15)}
         bones.BODY[style](canvas, quad, rng, own, shape_of(name, number))
+        if bare:
+            continue
         lysis = spine.displacement[name] > 0.07 and name == "L5" and rng.uniform() < 0.7
         bones.draw_posterior(arches, quad, rng, own, spine.scale, lysis, thoracic=name.startswith("T") and name != "T12")
     # Overlapping processes are one plate of bone rather than a string of beads: let their sum saturate.

@@ -21,10 +21,12 @@ def draw_body(canvas, spine, rng):
     column = column_of(canvas, spine)
     height = canvas.y[-1, 0]
     bend = lambda low, high, amount: (rng.uniform(low, high) + smooth_profile(rng, canvas.shape[0], 4, amount)[:, None])
-    front, back = bend(75, 210, 9), bend(55, 105, 7)
+    front, back = bend(85, 230, 9), bend(58, 110, 6)
     hip = sigmoid((canvas.y - spine.sacrum[0].mean(0)[1] + rng.uniform(-30, 30)) / 25)
     back = back + hip * rng.uniform(-10, 35)
-    reach = np.where(canvas.x < column, (column - canvas.x) / back, (canvas.x - column) / front)
+    # The belly follows the curve of the spine only in part.
+    belly = column + (column.mean() - column) * rng.uniform(0.3, 1.1) + front
+    reach = np.where(canvas.x < column, (column - canvas.x) / back, (canvas.x - column) / np.maximum(belly - column, 30))
     power = rng.uniform(1.6, 4.5)
     thickness = rng.uniform(2.2, 5.5) * np.sqrt(np.clip(1.0 - np.clip(reach, 0, 1) ** power, 0, None))
     thickness *= 1 + rng.uniform(-0.1, 0.3) * hip
@@ -36,6 +38,7 @@ def draw_body(canvas, spine, rng):
         edge = column - rng.uniform(38, 60) + smooth_profile(rng, canvas.shape[0], 3, 4)[:, None]
         canvas.sum += rng.uniform(0.1, 0.5) * sigmoid((canvas.x - edge) / rng.uniform(1, 6)) * (reach < 1)
     canvas.sum += smooth_noise(rng, canvas.shape, 4, rng.uniform(0.05, 0.3)) + smooth_noise(rng, canvas.shape, 9, rng.uniform(0.03, 0.12))
+    canvas.sum += fractal_noise(rng, canvas.shape, rng.uniform(5, 20), 5, 0.7) * rng.uniform(0.005, 0.07)
     for _ in range(rng.integers(0, 4)):                     # folds of skin and fat: a step across the body
         y0, slope = rng.uniform(0, height), rng.uniform(-0.4, 0.4)
         edge = y0 + slope * (canvas.x - column) + smooth_profile(rng, canvas.shape[1], 3, 5)[None]
