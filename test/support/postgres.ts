@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
+import { Client } from 'pg';
 import { afterAll } from 'vitest';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/store/embedded.ts';
 import { silentLogger } from '../../src/domain/log.ts';
@@ -18,7 +18,7 @@ export async function testDatabase(): Promise<string> {
   const running = await server;
   made += 1;
   const name = `test_${made}`;
-  const admin = new pg.Client({ connectionString: running.url('postgres') });
+  const admin = new Client({ connectionString: running.url('postgres') });
   await admin.connect();
   await admin.query(`create database ${name}`);
   await admin.end();
