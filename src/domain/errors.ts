@@ -114,6 +114,12 @@ export const errorTable = {
     status: 404,
     retry: false,
   },
+  'chart.bad-answer': {
+    says: "The FHIR server's answer is not what FHIR R4 says.",
+    next: 'Check WETREAD_FHIR_URL; the detail says what was wrong.',
+    status: 502,
+    retry: false,
+  },
   // model: packs and runtimes
   'model.pack-invalid': {
     says: 'A model pack is broken.',
