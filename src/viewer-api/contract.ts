@@ -1,0 +1,160 @@
+/** What the app and the service say to each other under /app/api; the only file of src/ that the app may import. */
+import { z } from 'zod';
+
+const point = z.tuple([z.number(), z.number()]).readonly();
+const range = z.tuple([z.number(), z.number()]).readonly();
+const reviewer = z.object({ reference: z.string(), display: z.string() }).readonly();
+
+const overlayShape = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('point'),
+    at: point,
+    label: z.string(),
+    ellipse: z.object({ rx: z.number(), ry: z.number(), angleRad: z.number() }).readonly().exactOptional(),
+  }),
+  z.object({ kind: z.literal('polygon'), points: z.array(point).readonly(), label: z.string() }),
+  z.object({ kind: z.literal('line'), from: point, to: point, label: z.string() }),
+]);
+export type OverlayShapeView = z.infer<typeof overlayShape>;
+
+const evidence = z
+  .object({ sopUid: z.string(), frame: z.number().int().positive(), shapes: z.array(overlayShape).readonly() })
+  .readonly();
+export type EvidenceView = z.infer<typeof evidence>;
+
+const verdict = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('unreviewed') }),
+  z.object({ kind: z.literal('confirmed'), by: reviewer, at: z.string() }),
+  z.object({ kind: z.literal('rejected'), by: reviewer, at: z.string(), reason: z.string() }),
+]);
+
+const measurement = z
+  .object({
+    quantity: z.string(),
+    value: z.number(),
+    unit: z.enum(['%', 'mm', '1', 'deg']),
+    /** 95 % interval. */
+    interval: range.exactOptional(),
+  })
+  .readonly();
+export type MeasurementView = z.infer<typeof measurement>;
+
+const findingView = z
+  .object({
+    id: z.string(),
+    concept: z.string(),
+    site: z.discriminatedUnion('kind', [
+      z.object({ kind: z.literal('vertebra'), level: z.string() }),
+      z.object({ kind: z.literal('segment'), level: z.string() }),
+      z.object({ kind: z.literal('image') }),
+    ]),
+    result: z.discriminatedUnion('kind', [
+      z.object({
+        kind: z.literal('detected'),
+        grade: z
+          .object({ scale: z.literal('Meyerding'), value: z.string() })
+          .readonly()
+          .exactOptional(),
+        direction: z.enum(['anterior', 'posterior']).exactOptional(),
+      }),
+      z.object({ kind: z.literal('not-detected') }),
+      z.object({ kind: z.literal('measured') }),
+      z.object({ kind: z.literal('not-assessable'), reason: z.string(), explanation: z.string() }),
+    ]),
+    measurements: z.array(measurement).readonly(),
+    summary: z.string(),
+    evidence: evidence.exactOptional(),
+    verdict,
+  })
+  .readonly();
+export type FindingView = z.infer<typeof findingView>;
+
+export const readingView = z
+  .object({
+    id: z.string(),
+    studyUid: z.string(),
+    pack: z.object({ name: z.string(), version: z.string(), title: z.string() }).readonly(),
+    readAt: z.string(),
+    findings: z.array(findingView).readonly(),
+    review: z.discriminatedUnion('kind', [
+      z.object({ kind: z.literal('open') }),
+      z.object({ kind: z.literal('final'), by: reviewer, at: z.string() }),
+    ]),
+  })
+  .readonly();
+export type ReadingView = z.infer<typeof readingView>;
+
+/** Where Wetread stands with a study, as a clinician would say it. */
+export const studyProgress = z.enum(['pending', 'reading', 'read', 'not-read', 'failed']);
+export type StudyProgress = z.infer<typeof studyProgress>;
+
+const studyView = z
+  .object({
+    studyUid: z.string(),
+    description: z.string().exactOptional(),
+    modalities: z.array(z.string()).readonly(),
+    /** ISO 8601 without zone: DICOM dates have none. */
+    startedAt: z.string().exactOptional(),
+    progress: studyProgress,
+    /** A whole sentence: "Being read now." */
+    says: z.string(),
+    /** What to do about it, when there is something to do. */
+    next: z.string().exactOptional(),
+    readings: z.array(readingView).readonly(),
+  })
+  .readonly();
+export type StudyView = z.infer<typeof studyView>;
+
+export const studiesAnswer = z.object({ studies: z.array(studyView).readonly() }).readonly();
+
+/** Who the picture belongs to, for the banner; kept in the page's memory only. */
+const patientBanner = z
+  .object({
+    id: z.string(),
+    display: z.string().exactOptional(),
+    birthDate: z.string().exactOptional(),
+    sex: z.string().exactOptional(),
+  })
+  .readonly();
+export type PatientBanner = z.infer<typeof patientBanner>;
+
+export const sessionRequest = z.strictObject({ code: z.string().min(20).max(200) });
+export const sessionAnswer = z
+  .object({
+    token: z.string(),
+    expiresAt: z.string(),
+    patient: patientBanner,
+    user: reviewer,
+    /** The EHR shows who the patient is already (SMART `need_patient_banner: false`). */
+    bannerShownByEhr: z.boolean(),
+    opens: z.union([z.object({ finding: z.string() }), z.object({ study: z.string() })]).exactOptional(),
+  })
+  .readonly();
+export type SessionAnswer = z.infer<typeof sessionAnswer>;
+
+export const longestReason = 500;
+export const verdictRequest = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('confirmed') }),
+  z.strictObject({ kind: z.literal('rejected'), reason: z.string().trim().min(3).max(longestReason) }),
+]);
+export type VerdictRequest = z.infer<typeof verdictRequest>;
+
+export const packView = z
+  .object({
+    name: z.string(),
+    version: z.string(),
+    title: z.string(),
+    sha256: z.string(),
+    intendedUse: z.string(),
+    trainedOn: z.string(),
+    limitations: z.array(z.string()).readonly(),
+    demonstration: z.boolean(),
+  })
+  .readonly();
+export type PackView = z.infer<typeof packView>;
+
+/** How every refusal looks: what is wrong, and what to do next. */
+export const errorAnswer = z
+  .object({ code: z.string(), message: z.string(), next: z.string(), detail: z.string().exactOptional() })
+  .readonly();
+export type ErrorAnswer = z.infer<typeof errorAnswer>;
