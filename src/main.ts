@@ -4,7 +4,11 @@ import { readConfig } from './config.ts';
 import { jsonLogger } from './log.ts';
 
 /** Runs until SIGINT or SIGTERM. A second signal ends the process at once. */
-export async function runService(environment: NodeJS.ProcessEnv, roles: Roles, onReady?: (url: string) => void): Promise<void> {
+export async function runService(
+  environment: NodeJS.ProcessEnv,
+  roles: Roles,
+  onReady?: (url: string) => void,
+): Promise<void> {
   const config = readConfig(environment);
   const logger = jsonLogger(config.WETREAD_LOG_LEVEL);
   const stop = stopSignal();

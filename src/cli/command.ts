@@ -23,7 +23,11 @@ export type Command = {
 /** Wrong use: told to the caller with the way to the help text, exit code 2. */
 export class UsageError extends Error {}
 
-export function readArgs<const Options extends NonNullable<ParseArgsConfig['options']>>(args: string[], options: Options, allowPositionals = false) {
+export function readArgs<const Options extends NonNullable<ParseArgsConfig['options']>>(
+  args: string[],
+  options: Options,
+  allowPositionals = false,
+) {
   try {
     return parseArgs({ args, options, allowPositionals, strict: true });
   } catch (error) {
@@ -44,7 +48,10 @@ export async function runCommand(command: Command, args: string[], io: Io): Prom
       return 2;
     }
     const error = asWetreadError(thrown);
-    if (args.includes('--json')) io.stdout.write(`${JSON.stringify({ error: { code: error.code, message: error.message, next: error.row.next } })}\n`);
+    if (args.includes('--json'))
+      io.stdout.write(
+        `${JSON.stringify({ error: { code: error.code, message: error.message, next: error.row.next } })}\n`,
+      );
     else io.stderr.write(`wetread ${command.name}: ${error.message}\n${error.row.next} (${error.code})\n`);
     return 1;
   }

@@ -26,7 +26,9 @@ Everything is on this machine and fictional; the demo's data (WETREAD_DATA_DIR/d
     await rm(env.WETREAD_DATA_DIR, { recursive: true, force: true });
     const [hospital] = await Promise.all([startHospital(env), buildApp()]);
     try {
-      await runService(env, { web: true, work: true }, (url) => announce(io, values.json ?? false, url, env, performance.now() - started));
+      await runService(env, { web: true, work: true }, (url) =>
+        announce(io, values.json ?? false, url, env, performance.now() - started),
+      );
     } finally {
       await stopHospital(hospital);
     }
@@ -52,7 +54,9 @@ function demoEnvironment(given: NodeJS.ProcessEnv, verbose: boolean) {
     WETREAD_PATIENT_IDENTIFIER_SYSTEM: 'http://hospital.example/mrn',
     WETREAD_ACCESSION_IDENTIFIER_SYSTEM: 'http://hospital.example/accession',
     WETREAD_SUBSCRIPTION_TOPIC: 'http://hospital.example/topics/imaging-study',
-    WETREAD_CDS_CLIENTS: JSON.stringify([{ issuer: hospital, jwksUrl: `${hospital}/auth/jwks`, fhirServers: [`${hospital}/fhir`] }]),
+    WETREAD_CDS_CLIENTS: JSON.stringify([
+      { issuer: hospital, jwksUrl: `${hospital}/auth/jwks`, fhirServers: [`${hospital}/fhir`] },
+    ]),
     WETREAD_SMART_ISSUERS: JSON.stringify([{ iss: `${hospital}/fhir`, clientId: 'wetread-app' }]),
     WETREAD_POLL_SECONDS: given['WETREAD_POLL_SECONDS'] || '10',
     WETREAD_LOG_LEVEL: given['WETREAD_LOG_LEVEL'] || (verbose ? 'info' : 'warn'),
@@ -78,7 +82,13 @@ function stopHospital(child: ChildProcess): Promise<void> {
   });
 }
 
-function announce(io: Io, json: boolean, service: string, env: { WETREAD_SANDBOX_URL: string }, milliseconds: number): void {
+function announce(
+  io: Io,
+  json: boolean,
+  service: string,
+  env: { WETREAD_SANDBOX_URL: string },
+  milliseconds: number,
+): void {
   const hospital = env.WETREAD_SANDBOX_URL;
   if (json) {
     io.stdout.write(`${JSON.stringify({ ready: true, hospital, service, milliseconds: Math.round(milliseconds) })}\n`);

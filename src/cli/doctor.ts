@@ -21,13 +21,20 @@ Exits 1 when something that is configured does not work.`,
     const config = readConfig(io.env);
     const present = settings.map(({ name, meaning }) => ({ name, meaning, value: shown(name, config[name]) }));
     if (values.settings) {
-      io.stdout.write(values.json ? `${JSON.stringify(present)}\n` : present.map(({ name, meaning, value }) => `${name}\n    ${meaning}\n    now: ${value}\n`).join(''));
+      io.stdout.write(
+        values.json
+          ? `${JSON.stringify(present)}\n`
+          : present.map(({ name, meaning, value }) => `${name}\n    ${meaning}\n    now: ${value}\n`).join(''),
+      );
       return 0;
     }
     const checks = await checkUp(config, jsonLogger('error'));
     const faults = checks.filter(({ state }) => state === 'fault');
     if (values.json) io.stdout.write(`${JSON.stringify({ checks, settings: present })}\n`);
-    else io.stdout.write(`${checks.map(line).join('\n')}\n\n${faults.length === 0 ? 'Nothing is wrong.' : `${faults.length} of ${checks.length} need attention.`}\n`);
+    else
+      io.stdout.write(
+        `${checks.map(line).join('\n')}\n\n${faults.length === 0 ? 'Nothing is wrong.' : `${faults.length} of ${checks.length} need attention.`}\n`,
+      );
     return faults.length === 0 ? 0 : 1;
   },
 };

@@ -38,6 +38,9 @@ Usage: wetread studies dead
 
 function line({ studyUid, announcedAt, state }: StudyRecord): string {
   const outcome = state.kind === 'dead' ? state.outcome : undefined;
-  const why = outcome?.kind === 'failed' ? `${errorTable[outcome.code].says} ${errorTable[outcome.code].next} (${outcome.code})` : '';
+  const why =
+    outcome?.kind === 'failed'
+      ? `${errorTable[outcome.code].says} ${errorTable[outcome.code].next} (${outcome.code})`
+      : '';
   return `${studyUid}  announced ${announcedAt}\n    ${why}`;
 }

@@ -16,7 +16,9 @@ const commands: readonly (readonly [name: string, load: () => Promise<{ command:
 const io = { stdout: process.stdout, stderr: process.stderr, env: process.env };
 
 async function overview(): Promise<string> {
-  const rows = await Promise.all(commands.map(async ([name, load]) => `  ${name.padEnd(10)}${(await load()).command.summary}`));
+  const rows = await Promise.all(
+    commands.map(async ([name, load]) => `  ${name.padEnd(10)}${(await load()).command.summary}`),
+  );
   return `wetread: imaging AI inside the chart\n\nUsage: wetread <command> [options]\n\n${rows.join('\n')}\n\nEvery command takes --help and --json. Settings are environment variables: wetread doctor lists them.\n`;
 }
 

@@ -16,7 +16,10 @@ Needs DATABASE_URL: the built-in database serves one process only.`,
   async run(args, io) {
     const { values } = readArgs(args, { json: { type: 'boolean' } });
     if (readConfig(io.env).DATABASE_URL === undefined) {
-      throw new WetreadError('config.invalid', 'DATABASE_URL is not set, and the built-in database serves one process only');
+      throw new WetreadError(
+        'config.invalid',
+        'DATABASE_URL is not set, and the built-in database serves one process only',
+      );
     }
     await runService(io.env, { web: false, work: true }, () => {
       io.stdout.write(values.json ? `${JSON.stringify({ ready: true })}\n` : 'A Wetread worker is ready\n');

@@ -2,7 +2,15 @@
 import { WetreadError } from '../domain/errors.ts';
 import type { StudyUid, PatientId } from '../domain/ids.ts';
 import type { Logger } from '../domain/log.ts';
-import type { Archive, Chart, ImageDecoder, ModelRunner, OrderBook, ReadingStore, StudyRegister } from '../domain/ports.ts';
+import type {
+  Archive,
+  Chart,
+  ImageDecoder,
+  ModelRunner,
+  OrderBook,
+  ReadingStore,
+  StudyRegister,
+} from '../domain/ports.ts';
 import type { StudySummary } from '../domain/study.ts';
 import { linkToChart } from './link-to-chart.ts';
 import { loadImages } from './load-images.ts';
@@ -53,7 +61,12 @@ export async function analyseStudy(parts: AnalysisParts, job: AnalysisJob): Prom
 
   const { readings, packFailures } = await runModels(parts, record, chosen, images, signal);
   for (const reading of readings) await parts.readings.save(reading);
-  await register.settle(job.studyUid, { kind: 'analysed', readings: readings.map(({ id }) => id), selection: notes, packFailures });
+  await register.settle(job.studyUid, {
+    kind: 'analysed',
+    readings: readings.map(({ id }) => id),
+    selection: notes,
+    packFailures,
+  });
   log.info('study read', { readings: readings.length, packFailures: packFailures.length });
 }
 

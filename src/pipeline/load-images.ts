@@ -23,7 +23,13 @@ export async function loadImages(
   return images;
 }
 
-async function* decodeSeries(archive: Archive, decoder: ImageDecoder, study: StudyUid, series: SeriesUid, signal: AbortSignal): AsyncGenerator<GreyImage[] | WetreadError> {
+async function* decodeSeries(
+  archive: Archive,
+  decoder: ImageDecoder,
+  study: StudyUid,
+  series: SeriesUid,
+  signal: AbortSignal,
+): AsyncGenerator<GreyImage[] | WetreadError> {
   for await (const file of archive.fetchSeries(study, series, signal)) {
     try {
       const instance = await decoder.decode(file, signal);

@@ -39,7 +39,13 @@ export async function runModels(
   return { readings, packFailures };
 }
 
-async function readWith({ models, now = () => new Date() }: Parts, pack: PackIdentity, record: StudyRecord, pictures: readonly GreyImage[], signal: AbortSignal): Promise<Reading> {
+async function readWith(
+  { models, now = () => new Date() }: Parts,
+  pack: PackIdentity,
+  record: StudyRecord,
+  pictures: readonly GreyImage[],
+  signal: AbortSignal,
+): Promise<Reading> {
   if (record.patientId === undefined) throw new WetreadError('chart.patient-unknown');
   const answers: ModelAnswer[] = [];
   for (const picture of pictures) answers.push(await models.run(pack, picture, signal));
@@ -57,13 +63,18 @@ async function readWith({ models, now = () => new Date() }: Parts, pack: PackIde
     contentHash,
     readAt: now().toISOString(),
     executionProvider: answer.executionProvider,
-    findings: answer.findings.map((draft) => ({ ...draft, id: findingIdOf(id, draft.concept, draft.site), verdict: { kind: 'unreviewed' } })),
+    findings: answer.findings.map((draft) => ({
+      ...draft,
+      id: findingIdOf(id, draft.concept, draft.site),
+      verdict: { kind: 'unreviewed' },
+    })),
     review: { kind: 'open' },
   };
 }
 
 /** A study often holds a front and a side view: the picture on which most could be assessed is the one that is reported. */
 function mostAssessable(answers: readonly ModelAnswer[]): ModelAnswer {
-  const assessable = (answer: ModelAnswer) => answer.findings.filter((draft: FindingDraft) => draft.result.kind !== 'not-assessable').length;
+  const assessable = (answer: ModelAnswer) =>
+    answer.findings.filter((draft: FindingDraft) => draft.result.kind !== 'not-assessable').length;
   return answers.reduce((best, answer) => (assessable(answer) > assessable(best) ? answer : best));
 }

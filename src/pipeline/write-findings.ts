@@ -11,12 +11,20 @@ export type WritingParts = {
   readonly logger: Logger;
 };
 
-export async function writeFindings(parts: WritingParts, job: { readingId: ReadingId; output: string; signal: AbortSignal }): Promise<void> {
+export async function writeFindings(
+  parts: WritingParts,
+  job: { readingId: ReadingId; output: string; signal: AbortSignal },
+): Promise<void> {
   const output = parts.outputs.find(({ name }) => name === job.output);
   if (output === undefined) throw new WetreadError('config.invalid', `no output is called ${job.output}`);
   const reading = await parts.readings.get(job.readingId);
   const study = reading && (await parts.register.get(reading.studyUid));
-  if (reading === undefined || study === undefined) throw new WetreadError('internal.unexpected', 'a reading that owes an output is gone');
+  if (reading === undefined || study === undefined)
+    throw new WetreadError('internal.unexpected', 'a reading that owes an output is gone');
   await output.write(reading, study, job.signal);
-  parts.logger.info('reading written', { outputName: output.name, studyUid: reading.studyUid, review: reading.review.kind });
+  parts.logger.info('reading written', {
+    outputName: output.name,
+    studyUid: reading.studyUid,
+    review: reading.review.kind,
+  });
 }

@@ -7,7 +7,11 @@ import { loadImages } from '../../src/pipeline/load-images.ts';
 import { picture, series, study } from './pictures.ts';
 
 /** Each byte of a "file" says what becomes of it: a picture's number, or an error by its place in the list. */
-const faults: Record<number, ErrorCode> = { 200: 'dicom.corrupt-pixel-data', 201: 'archive.incomplete', 202: 'dicom.no-pixel-data' };
+const faults: Record<number, ErrorCode> = {
+  200: 'dicom.corrupt-pixel-data',
+  201: 'archive.incomplete',
+  202: 'dicom.no-pixel-data',
+};
 
 const archive = (files: number[]) =>
   ({
@@ -24,11 +28,25 @@ const decoder: ImageDecoder = {
     const fault = faults[file!];
     if (fault !== undefined) throw new WetreadError(fault);
     const grey = picture(file!);
-    return { ...grey, studyUid: file === 99 ? studyUid('9.9.9') : study, pixels: { frames: file === 50 ? 3 : 1 }, grey: (frame: number) => ({ ...grey, frame }) } as unknown as DecodedInstance;
+    return {
+      ...grey,
+      studyUid: file === 99 ? studyUid('9.9.9') : study,
+      pixels: { frames: file === 50 ? 3 : 1 },
+      grey: (frame: number) => ({ ...grey, frame }),
+    } as unknown as DecodedInstance;
   },
 };
 
-const load = (files: number[]) => loadImages({ archive: archive(files), decoder }, study, [{ pack: 'lumbar', seriesUid: series }, { pack: 'other', seriesUid: series }], AbortSignal.timeout(5000));
+const load = (files: number[]) =>
+  loadImages(
+    { archive: archive(files), decoder },
+    study,
+    [
+      { pack: 'lumbar', seriesUid: series },
+      { pack: 'other', seriesUid: series },
+    ],
+    AbortSignal.timeout(5000),
+  );
 
 describe('loading the chosen series', () => {
   test('fetches a series once, however many packs want it', async () => {

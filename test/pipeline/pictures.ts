@@ -21,7 +21,13 @@ export const picture = (number: number): GreyImage => ({
 });
 
 export const summary: StudySummary = { studyUid: study, modalities: ['DX'], description: 'Lumbar spine lateral' };
-export const record: StudyRecord = { studyUid: study, patientId: patient, modalities: ['DX'], announcedAt: '2026-11-21T10:00:00Z', state: { kind: 'reading', attempt: 1 } };
+export const record: StudyRecord = {
+  studyUid: study,
+  patientId: patient,
+  modalities: ['DX'],
+  announcedAt: '2026-11-21T10:00:00Z',
+  state: { kind: 'reading', attempt: 1 },
+};
 
 export const slipAt = (level: 'L4/L5' | 'L5/S1', result: FindingDraft['result']): FindingDraft => ({
   concept: 'spondylolisthesis',

@@ -11,7 +11,9 @@ const notVisible = { kind: 'not-assessable', reason: 'wrong-view', explanation: 
 
 /** A runner whose packs answer by a function of the picture. */
 function runner(answers: Record<string, (sopUid: string) => FindingDraft[] | ErrorCode>): ModelRunner {
-  const packs = Object.keys(answers).map((name) => ({ name, version: '1.0.0', title: name, sha256: 'ab' }) as PackSummary);
+  const packs = Object.keys(answers).map(
+    (name) => ({ name, version: '1.0.0', title: name, sha256: 'ab' }) as PackSummary,
+  );
   return {
     packs,
     async run(pack: PackIdentity, image) {
@@ -23,12 +25,23 @@ function runner(answers: Record<string, (sopUid: string) => FindingDraft[] | Err
 }
 
 const run = (models: ModelRunner, images = [picture(1), picture(2)], now = () => new Date('2026-11-21T10:00:00Z')) =>
-  runModels({ models, logger: silentLogger, now }, record, models.packs.map(({ name }) => ({ pack: name, seriesUid: series })), images, AbortSignal.timeout(5000));
+  runModels(
+    { models, logger: silentLogger, now },
+    record,
+    models.packs.map(({ name }) => ({ pack: name, seriesUid: series })),
+    images,
+    AbortSignal.timeout(5000),
+  );
 
 describe('running the packs', () => {
   test('reports the picture on which most could be assessed, wherever it stands in the series', async () => {
     const { readings } = await run(
-      runner({ lumbar: (sop) => (sop.endsWith('2') ? [slipAt('L4/L5', { kind: 'detected' }), slipAt('L5/S1', { kind: 'not-detected' })] : [slipAt('L4/L5', notVisible)]) }),
+      runner({
+        lumbar: (sop) =>
+          sop.endsWith('2')
+            ? [slipAt('L4/L5', { kind: 'detected' }), slipAt('L5/S1', { kind: 'not-detected' })]
+            : [slipAt('L4/L5', notVisible)],
+      }),
     );
     expect(readings[0]!.findings.map(({ result }) => result.kind)).toEqual(['detected', 'not-detected']);
   });
@@ -48,7 +61,9 @@ describe('running the packs', () => {
   });
 
   test('records a broken pack and lets the other one speak', async () => {
-    const { readings, packFailures } = await run(runner({ broken: () => 'model.postprocess-failed', lumbar: () => [slipAt('L4/L5', { kind: 'detected' })] }));
+    const { readings, packFailures } = await run(
+      runner({ broken: () => 'model.postprocess-failed', lumbar: () => [slipAt('L4/L5', { kind: 'detected' })] }),
+    );
     expect(packFailures).toEqual([{ pack: 'broken', code: 'model.postprocess-failed' }]);
     expect(readings.map(({ pack }) => pack.name)).toEqual(['lumbar']);
   });
@@ -58,6 +73,8 @@ describe('running the packs', () => {
   });
 
   test('hands an error that may pass to the job, to be tried again', async () => {
-    await expect(run(runner({ lumbar: () => [slipAt('L4/L5', { kind: 'detected' })], dying: () => 'model.process-died' }))).rejects.toMatchObject({ code: 'model.process-died' });
+    await expect(
+      run(runner({ lumbar: () => [slipAt('L4/L5', { kind: 'detected' })], dying: () => 'model.process-died' })),
+    ).rejects.toMatchObject({ code: 'model.process-died' });
   });
 });

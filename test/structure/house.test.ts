@@ -27,7 +27,9 @@ describe('the house', () => {
     const breaches = output.summary.violations.map(({ rule, from, to }) => `${rule.name}: ${from} → ${to}`);
     expect(breaches).toEqual([]);
     // With the wrong parser dependency-cruiser reads nothing and reports no violation.
-    const seen = output.modules.filter(({ source }) => folders.some((folder) => source.startsWith(`${folder}/`))).length;
+    const seen = output.modules.filter(({ source }) =>
+      folders.some((folder) => source.startsWith(`${folder}/`)),
+    ).length;
     const written = folders.flatMap((folder) => filesUnder(folder, '.ts')).length;
     expect(seen).toBeGreaterThanOrEqual(written);
   });
