@@ -21,6 +21,7 @@ class Reading:
     covariance: np.ndarray       # (26, 3) var x, var y, cov xy in pixels of the film
     facing: str
     both: np.ndarray             # mean peak of the film and of its mirror image
+    mirrored: np.ndarray         # corners of the run that was not kept, un-mirrored, in pixels of the film
 
 
 class FilmReader:
@@ -42,7 +43,8 @@ class FilmReader:
         width, height = int(round(columns * scale)), int(round(rows * scale))
         left, top = (INPUT[1] - width) // 2, (INPUT[0] - height) // 2
         factor = np.array([columns / width, rows / height])
-        points = (kept[:, :2] + 0.5 - [left, top]) * factor - 0.5
+        to_film = lambda corners: (corners[:, :2] + 0.5 - [left, top]) * factor - 0.5
+        points = to_film(kept)
         covariance = kept[:, 3:] * [factor[0] ** 2, factor[1] ** 2, factor[0] * factor[1]]
         facing = "right" if points[ANTERIOR, 0].mean() > points[POSTERIOR, 0].mean() else "left"
-        return Reading(points, kept[:, 2], covariance, facing, mean)
+        return Reading(points, kept[:, 2], covariance, facing, mean, to_film(out[mean.argmin()]))

@@ -1,6 +1,7 @@
 """Render phantoms into shards of a few hundred films; training picks up new shards as they appear.
 
     python -m training.lumbar_landmarks.shards OUT --versions A B --first 100000 --films 12000
+    python -m training.lumbar_landmarks.shards FINE --versions A B T --fine --first 400000 --films 4000
 """
 
 import argparse
@@ -14,7 +15,7 @@ from ..phantoms.ct_tissue import Projections
 from ..phantoms.generator import generator_hash, render
 from .dataset import letterbox
 
-COARSE = (384, 256)
+COARSE, FINE = (384, 256), (768, 512)
 
 
 def render_shard(seeds, versions, size=COARSE, projections=None):
@@ -39,6 +40,7 @@ def main():
     arguments.add_argument("--first", type=int, default=100_000)
     arguments.add_argument("--films", type=int, default=12_000)
     arguments.add_argument("--ct", type=Path, help="projections made by training.phantoms.ct_tissue, for version T")
+    arguments.add_argument("--fine", action="store_true", help="full input size, for the second stage")
     arguments.add_argument("--shard", type=int, default=200)
     options = arguments.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -47,7 +49,8 @@ def main():
         path = options.out / f"shard-{start:07d}.npz"
         if path.exists():
             continue
-        shard = render_shard(range(start, start + options.shard), options.versions, projections=projections)
+        shard = render_shard(range(start, start + options.shard), options.versions,
+                             FINE if options.fine else COARSE, projections)
         part = path.with_suffix(".part.npz")
         np.savez(part, **shard, generator=generator_hash())
         part.rename(path)

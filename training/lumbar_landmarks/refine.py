@@ -1,0 +1,101 @@
+"""The second stage: looks at each vertebra again, upright and enlarged, and moves its corners.
+
+A crop is laid around each body by the first stage's corners: posterior on the left, head up, 1.7 depths wide. The same
+small net serves all bodies; S1 has two corners of its own.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .net import Residual, conv, moments
+
+CROP, SPAN, STRIDE = 96, 1.7, 2   # samples per side, width in body depths, of the heat maps
+
+
+class RefineNet(nn.Module):
+    """Heat maps for the four corners of a body and the two of S1, at half the crop's size."""
+
+    def __init__(self, widths=(24, 40, 72, 112)):
+        super().__init__()
+        self.stem = conv(1, widths[0], 2)
+        self.first = Residual(widths[0])
+        self.down = nn.ModuleList(nn.Sequential(conv(a, b, 2), Residual(b)) for a, b in zip(widths, widths[1:]))
+        self.lateral = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:]))
+        self.merge = nn.ModuleList(Residual(a) for a in widths[:-1])
+        self.head = nn.Conv2d(widths[0], 6, 1)
+
+    def forward(self, x):
+        levels = [self.first(self.stem(x))]
+        for stage in self.down:
+            levels.append(stage(levels[-1]))
+        x = levels[-1]
+        for index in range(len(self.lateral) - 1, -1, -1):
+            up = F.interpolate(self.lateral[index](x), scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = self.merge[index](levels[index] + up)
+        return self.head(x)
+
+
+def frames(corners):
+    """(N, 26, 2) corners to the seven crops' centres (N, 7, 2), axes along and up (N, 7, 2) and sizes (N, 7, 1)."""
+    bodies = corners[:, :24].reshape(-1, 6, 4, 2)
+    front, back = (bodies[:, :, 1] + bodies[:, :, 2]) / 2, (bodies[:, :, 0] + bodies[:, :, 3]) / 2
+    head = (bodies[:, :, 2] + bodies[:, :, 3]) / 2 - (bodies[:, :, 0] + bodies[:, :, 1]) / 2
+    s1 = corners[:, 25:26] - corners[:, 24:25]
+    forward = torch.cat([front - back, s1], 1)
+    head = torch.cat([head, head[:, 5:6]], 1)               # S1 has no height of its own: up is where L5's head is
+    centre = torch.cat([bodies.mean(2), corners[:, 24:26].mean(1, keepdim=True)], 1)
+    length = forward.pow(2).sum(-1, keepdim=True).sqrt().clamp(min=4.0)
+    along = forward / length
+    across = torch.stack([along[..., 1], -along[..., 0]], -1)
+    side = (across * head).sum(-1, keepdim=True)
+    up = torch.where(side < 0, -across, across)
+    return centre, along, up, length * SPAN
+
+
+def sample(image, centre, along, up, size):
+    """Crops (N*7, 1, CROP, CROP) of an image (N, 1, H, W), each normalised by itself."""
+    n, height, width = image.shape[0], image.shape[2], image.shape[3]
+    step = (torch.arange(CROP, dtype=image.dtype) + 0.5) / CROP - 0.5
+    right, down = step.view(1, 1, 1, CROP, 1), step.view(1, 1, CROP, 1, 1)
+    spot = (centre[:, :, None, None] + right * (along * size)[:, :, None, None] - down * (up * size)[:, :, None, None])
+    grid = (spot + 0.5) * 2 / torch.tensor([width, height], dtype=image.dtype) - 1
+    crops = F.grid_sample(image, grid.reshape(n, 7 * CROP, CROP, 2), mode="bilinear", padding_mode="zeros", align_corners=False)
+    crops = crops.reshape(-1, 1, CROP, CROP)
+    mean = crops.mean((2, 3), keepdim=True)
+    spread = (crops - mean).pow(2).mean((2, 3), keepdim=True).sqrt()
+    return (crops - mean) / (spread + 1e-2)
+
+
+def to_crop(points, centre, along, up, size):
+    """Film points (..., 2) to crop pixels, where pixel centres are whole numbers."""
+    offset = points - centre
+    x = (offset * along).sum(-1, keepdim=True) / size
+    y = -(offset * up).sum(-1, keepdim=True) / size
+    return (torch.cat([x, y], -1) + 0.5) * CROP - 0.5
+
+
+def from_crop(found, centre, along, up, size):
+    """Moments (N, 7, K, 6) in crop pixels back to the film: points, and the covariance turned with the crop."""
+    scale = size / CROP
+    centre, along, up, scale = (t[:, :, None] for t in (centre, along, up, scale))
+    x = (found[..., 0:1] + 0.5 - CROP / 2) * scale
+    y = -(found[..., 1:2] + 0.5 - CROP / 2) * scale
+    points = centre + x * along + y * up
+    var_x, var_y, cov = found[..., 3:4] * scale ** 2, found[..., 4:5] * scale ** 2, -found[..., 5:6] * scale ** 2
+    ax, ay, ux, uy = along[..., :1], along[..., 1:], up[..., :1], up[..., 1:]
+    turned = torch.cat([ax * ax * var_x + 2 * ax * ux * cov + ux * ux * var_y,
+                        ay * ay * var_x + 2 * ay * uy * cov + uy * uy * var_y,
+                        ax * ay * var_x + (ax * uy + ay * ux) * cov + ux * uy * var_y], -1)
+    return points, turned
+
+
+def refine(net, image, corners):
+    """New corners (N, 26, 2), their covariance (N, 26, 3) and peaks (N, 26) from one more look."""
+    centre, along, up, size = frames(corners)
+    logits = net(sample(image, centre, along, up, size))
+    found = moments(logits, STRIDE).reshape(-1, 7, 6, 6)
+    points, covariance = from_crop(found, centre, along, up, size)
+    pick = lambda t: torch.cat([t[:, :6, :4].reshape(t.shape[0], 24, -1), t[:, 6, 4:6]], 1)
+    return pick(points), pick(covariance), pick(found[..., 2:3])[..., 0]

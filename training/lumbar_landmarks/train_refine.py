@@ -1,0 +1,158 @@
+"""Train the second stage on phantoms of full input size; resumable, time-budgeted.
+
+    python -m training.lumbar_landmarks.train_refine FINE_SHARDS OUT --minutes 30
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .refine import CROP, STRIDE, RefineNet, frames, sample, to_crop
+from .net import moments
+from .train import ShardPool, save
+
+
+def disturb(corners, rng):
+    """Corners as the first stage may report them: the whole body off, turned, of the wrong size, each corner off."""
+    bodies = np.concatenate([corners[:24].reshape(6, 4, 2), np.tile(corners[24:].mean(0), (1, 4, 1))])
+    depth = np.nanmedian(np.linalg.norm(bodies[:6, 1] - bodies[:6, 0], axis=1))
+    if not np.isfinite(depth):
+        return None
+    noise = rng.choice([0.04, 0.09, 0.16], p=[0.4, 0.4, 0.2]) * depth
+    moved = corners + rng.normal(0, noise * 0.7, corners.shape)
+    moved[:24] += np.repeat(rng.normal(0, noise, (6, 2)), 4, axis=0)
+    moved[24:] += rng.normal(0, noise, 2)
+    return moved
+
+
+def photometric(image, rng):
+    image = image.astype(np.float32) / 255
+    if rng.uniform() < 0.7:
+        image = image ** np.exp(rng.uniform(-0.6, 0.6))
+    if rng.uniform() < 0.35:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.2))
+    if rng.uniform() < 0.35:
+        image = image + rng.standard_normal(image.shape, dtype=np.float32) * rng.uniform(0.005, 0.06)
+    return ((image - image.mean()) / (image.std() + 1e-4)).astype(np.float32)
+
+
+def fill_gaps(points):
+    """One corner out of view is completed to a parallelogram, so that its body still gets a crop; with more
+    missing the body gets none. Corners out of view never count in the loss."""
+    filled = points.copy()
+    for k in range(6):
+        body = filled[4 * k:4 * k + 4]
+        missing = np.flatnonzero(np.isnan(body).any(1))
+        if len(missing) == 1:
+            corner = missing[0]
+            body[corner] = body[corner - 1] + body[(corner + 1) % 4] - body[(corner + 2) % 4]
+        elif len(missing):
+            body[:] = np.nan
+    return filled
+
+
+def batch(pool, rng, films):
+    crops, targets = [], []
+    while len(crops) < films:
+        index = rng.integers(0, len(pool.images))
+        points = pool.points[index]
+        guess = disturb(fill_gaps(points), rng)
+        if guess is None:
+            continue
+        image = torch.from_numpy(photometric(pool.images[index], rng))[None, None]
+        usable = np.isfinite(guess).all(1)
+        frame = frames(torch.from_numpy(np.nan_to_num(guess).astype(np.float32))[None])
+        with torch.no_grad():
+            cut = sample(image, *frame)
+        film = torch.from_numpy(points.astype(np.float32))
+        grouped = torch.full((7, 6, 2), float("nan"))
+        grouped[:6, :4] = film[:24].reshape(6, 4, 2)
+        grouped[6, 4:] = film[24:]
+        wanted = to_crop(grouped, *(t[0][:, None] for t in frame))
+        whole = torch.tensor([usable[4 * k:4 * k + 4].all() for k in range(6)] + [usable[16:].all()])
+        wanted[~whole] = float("nan")
+        crops.append(cut)
+        targets.append(wanted)
+    return torch.cat(crops).contiguous(memory_format=torch.channels_last), torch.cat(targets)
+
+
+def loss_of(logits, points, sigma=2.5):
+    n, k, h, w = logits.shape
+    logp = logits.flatten(2).log_softmax(-1)
+    inside = (torch.isfinite(points) & (points > 0) & (points < CROP - 1)).all(-1)
+    target = torch.nan_to_num(points)
+    place = (torch.arange(w) + 0.5) * STRIDE - 0.5
+    spread = lambda value: F.normalize(torch.exp(-((place - value) ** 2) / (2 * sigma ** 2)) + 1e-12, p=1, dim=-1)
+    gaussian = (spread(target[..., 1:])[..., :, None] * spread(target[..., :1])[..., None, :]).flatten(2)
+    entropy = -(gaussian * logp).sum(-1)
+    mean = moments(logits, STRIDE)[..., :2]
+    distance = F.smooth_l1_loss(mean, target, reduction="none", beta=1.0).sum(-1)
+    seen = inside.float()
+    error = ((mean.detach() - target).norm(dim=-1) * seen).sum() / seen.sum().clamp(min=1)
+    return ((entropy + 0.15 * distance) * seen).sum() / seen.sum().clamp(min=1), error
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("shards", type=Path)
+    arguments.add_argument("out", type=Path)
+    arguments.add_argument("--minutes", type=float, default=30)
+    arguments.add_argument("--films", type=int, default=12, help="films per step, seven crops each")
+    arguments.add_argument("--rate", type=float, default=2e-3)
+    options = arguments.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    rng = np.random.default_rng(int(time.time()))
+    net = RefineNet()
+    checkpoint = options.out / "checkpoint.pt"
+    state = torch.load(checkpoint, map_location="cpu", weights_only=False) if checkpoint.exists() else None
+    if state:
+        net.load_state_dict(state["net"])
+    net = net.to(memory_format=torch.channels_last).train()
+    spent, step = (state["spent"], state["step"]) if state else (0.0, 0)
+    average = {key: value.clone() for key, value in (state["average"] if state else net.state_dict()).items()}
+    optimizer = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-4)
+    if state:
+        optimizer.load_state_dict(state["optimizer"])
+    pool = ShardPool(options.shards, 20_000)
+    while pool.refresh() < 200:
+        time.sleep(2)
+    began, saved, shown, errors = time.time() - spent, time.time(), time.time(), []
+    while (spent := time.time() - began) < options.minutes * 60:
+        share = spent / (options.minutes * 60)
+        for group in optimizer.param_groups:
+            group["lr"] = float(options.rate * min(1, (step + 1) / 100) * (0.5 * (1 + np.cos(np.pi * share)) + 0.01))
+        crops, points = batch(pool, rng, options.films)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = net(crops)
+        loss, error = loss_of(logits.float(), points)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        optimizer.step()
+        step += 1
+        keep = min(0.998, step / (step + 20))
+        for key, value in net.state_dict().items():
+            if value.dtype.is_floating_point:
+                average[key].lerp_(value.detach(), 1 - keep)
+            else:
+                average[key].copy_(value)
+        errors.append(error.item())
+        if time.time() - shown > 30:
+            print(f"step {step} {spent / 60:.1f} min loss {loss.item():.3f} error {np.mean(errors) / CROP * 170:.2f} % of depth "
+                  f"films {len(pool.images)} {options.films * len(errors) / (time.time() - shown):.1f} films/s", flush=True)
+            shown, errors = time.time(), []
+            pool.refresh()
+        if time.time() - saved > 120:
+            save(checkpoint, net, average, optimizer, spent, step)
+            saved = time.time()
+    save(checkpoint, net, average, optimizer, spent, step)
+
+
+if __name__ == "__main__":
+    main()
