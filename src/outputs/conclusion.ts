@@ -1,0 +1,42 @@
+/** A reading in plain sentences: what is suspected, what is not, what could not be judged, and who has looked at it. */
+import type { Finding, Reading } from '../domain/finding.ts';
+import { reasonTexts, siteText } from './codes.ts';
+
+export const day = (instant: string): string => instant.slice(0, 10);
+
+export function conclusionOf(reading: Reading): string {
+  const { findings, review } = reading;
+  const of = (accepts: (finding: Finding) => boolean) => findings.filter(accepts);
+  const standing = of(({ result, verdict }) => result.kind === 'detected' && verdict.kind !== 'rejected');
+  const confirmed = standing.filter(({ verdict }) => verdict.kind === 'confirmed');
+  const open = standing.filter(({ verdict }) => verdict.kind !== 'confirmed');
+  const rejected = of(({ verdict }) => verdict.kind === 'rejected');
+  const clear = of(({ result, verdict }) => result.kind === 'not-detected' && verdict.kind !== 'rejected');
+  const unjudged = of(({ result, verdict }) => result.kind === 'not-assessable' && verdict.kind !== 'rejected');
+
+  const sentences = [
+    review.kind === 'final'
+      ? `AI reading, reviewed by ${review.by.display} on ${day(review.at)}.`
+      : confirmed.length + rejected.length > 0
+        ? 'AI suggestion, not yet reviewed completely.'
+        : 'AI suggestion, not yet reviewed.',
+    ...confirmed.map((finding) => `Confirmed: ${sentence(finding.summary)}`),
+    ...open.map((finding) => sentence(finding.summary)),
+    ...rejected.map((finding) => `Rejected by the reviewer: ${sentence(finding.summary)}`),
+    clear.length > 0 ? `Nothing suspected at ${listed(clear.map(({ site }) => siteText(site)))}.` : '',
+    ...unjudged.map(({ site, result }) => (result.kind === 'not-assessable' ? `Not assessable (${siteText(site)}): ${reasonTexts[result.reason]}. ${sentence(result.explanation)}` : '')),
+  ];
+  return sentences.filter((text) => text !== '').join(' ').trim();
+}
+
+/** One line on where this finding stands. */
+export function standingOf(finding: Finding, reading: Reading): string {
+  const { verdict } = finding;
+  if (verdict.kind === 'confirmed') return `AI finding, confirmed by ${verdict.by.display} on ${day(verdict.at)}.`;
+  if (verdict.kind === 'rejected') return `AI suggestion, rejected by ${verdict.by.display} on ${day(verdict.at)}: ${verdict.reason}`;
+  if (reading.review.kind === 'final') return `AI result, released with the reading reviewed by ${reading.review.by.display} on ${day(reading.review.at)}.`;
+  return 'AI suggestion, not yet reviewed.';
+}
+
+const sentence = (text: string): string => (text === '' || /[.!?]$/.test(text) ? text : `${text}.`);
+const listed = (words: readonly string[]): string => (words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`);

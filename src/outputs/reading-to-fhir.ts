@@ -1,0 +1,241 @@
+/** One reading as FHIR R4 resources: Device, Observations, DiagnosticReport, Provenance. Pure: the same reading always gives the same resources. */
+import type { CodeableConcept, Coding, Device, DiagnosticReport, Identifier, Observation, ObservationComponent, Provenance, Quantity, Reference } from 'fhir/r4.js';
+import type { Finding, Measurement, PackIdentity, Reading, Reviewer } from '../domain/finding.ts';
+import { uuidOf } from '../domain/identity.ts';
+import type { PackSummary } from '../domain/ports.ts';
+import type { StudyRecord } from '../domain/study.ts';
+import * as codes from './codes.ts';
+import { conclusionOf, standingOf } from './conclusion.ts';
+import { narrative, plain } from './narrative.ts';
+
+export type ReportStatus = 'partial' | 'preliminary';
+
+export type ReadingToFhirOptions = {
+  readonly publicUrl: string;
+  readonly reportStatus: ReportStatus;
+  /** What is known of the model; without it the Device has its identity only. */
+  readonly pack?: PackSummary | undefined;
+};
+
+export type WrittenResource = Device | Observation | DiagnosticReport | Provenance;
+
+/** A resource with the search that finds it again. References to others of the same reading are `urn:uuid:{key}`. */
+export type Written<Resource extends WrittenResource = WrittenResource> = {
+  readonly key: string;
+  readonly resource: Resource;
+  /** Query of an identity search: parameter and value. */
+  readonly lookUp: { readonly parameter: 'identifier' | '_tag'; readonly value: string };
+};
+
+export const urn = (key: string): string => `urn:uuid:${key}`;
+
+/** In the order in which a server without transactions must get them: what is referred to comes first. */
+export function readingToFhir(reading: Reading, study: StudyRecord, options: ReadingToFhirOptions): Written[] {
+  const context: Context = { reading, study, options, deviceKey: deviceKeyOf(reading.pack) };
+  return [
+    byIdentifier(context.deviceKey, deviceOf(context)),
+    ...reading.findings.map((finding) => byIdentifier(finding.id, observationOf(context, finding))),
+    byIdentifier(reading.id, reportOf(context)),
+    ...provenancesOf(context),
+  ];
+}
+
+type Context = { readonly reading: Reading; readonly study: StudyRecord; readonly options: ReadingToFhirOptions; readonly deviceKey: string };
+
+/** Other weights under the same version number are another device: results must be traceable to the weights. */
+export const deviceKeyOf = ({ name, version, sha256 }: PackIdentity): string => uuidOf('device', name, version, sha256);
+
+const identifierOf = (key: string): Identifier => ({ system: codes.systems.uri, value: urn(key) });
+
+function byIdentifier<Resource extends WrittenResource>(key: string, resource: Resource): Written<Resource> {
+  return { key, resource, lookUp: { parameter: 'identifier', value: `${codes.systems.uri}|${urn(key)}` } };
+}
+
+function deviceOf({ reading: { pack }, options, deviceKey }: Context): Device {
+  const about = options.pack?.sha256 === pack.sha256 ? options.pack : undefined;
+  const notes = about === undefined ? [] : [`Intended use: ${about.intendedUse}`, `Trained on: ${about.trainedOn}`, ...about.limitations.map((text) => `Limitation: ${text}`), ...(about.demonstration ? ['For demonstration only; not a medical device.'] : [])];
+  return {
+    resourceType: 'Device',
+    text: narrative([`AI model ${pack.title}, version ${pack.version}.`, ...notes]),
+    identifier: [identifierOf(deviceKey)],
+    status: 'active',
+    modelNumber: plain(pack.name),
+    deviceName: [{ name: plain(pack.title), type: 'model-name' }],
+    type: { text: 'AI model for medical images' },
+    version: [{ value: pack.version }, { type: { text: 'SHA-256 of the weights' }, value: pack.sha256 }],
+    url: options.publicUrl,
+    ...(notes.length === 0 ? {} : { note: notes.map((text) => ({ text: plain(text) })) }),
+  };
+}
+
+function observationOf(context: Context, finding: Finding): Observation {
+  const { reading, study, options, deviceKey } = context;
+  const { verdict, result } = finding;
+  const reviewer = verdict.kind === 'unreviewed' ? (reading.review.kind === 'final' ? reading.review.by : undefined) : verdict.by;
+  const site = codes.bodySite(finding.site, options.pack?.regions.length === 1 && options.pack.regions[0] === 'lumbar-spine');
+  const components = componentsOf(finding);
+  const note = verdict.kind === 'rejected' ? [{ ...authorOf(verdict.by), time: verdict.at, text: `Rejected: ${plain(verdict.reason)}` }] : [];
+  return {
+    resourceType: 'Observation',
+    meta: { security: [labelOf(finding, reading)] },
+    text: narrative([finding.summary, standingOf(finding, reading)]),
+    identifier: [identifierOf(finding.id)],
+    ...basedOn(study),
+    status: observationStatus(finding, reading),
+    category: [codes.imaging],
+    code: codes.concepts[finding.concept],
+    subject: { reference: `Patient/${reading.patientId}` },
+    ...effective(study),
+    issued: verdict.kind === 'unreviewed' ? issuedAt(reading) : verdict.at,
+    ...(reviewer === undefined ? {} : { performer: [practitioner(reviewer)] }),
+    ...valueOf(finding),
+    ...(result.kind === 'detected' ? { interpretation: [codes.positive] } : result.kind === 'not-detected' ? { interpretation: [codes.negative] } : {}),
+    ...(note.length === 0 ? {} : { note }),
+    ...(site === undefined ? {} : { bodySite: site }),
+    method: { text: `${plain(reading.pack.title)}, version ${plain(reading.pack.version)} (AI)` },
+    device: { reference: urn(deviceKey) },
+    derivedFrom: [imagingStudyOf(study)],
+    ...(components.length === 0 ? {} : { component: components }),
+  };
+}
+
+/**
+ * A rejected suggestion must not stay in the chart as a finding, whoever queries it: R4 withdraws a result with
+ * `entered-in-error` ("this electronic record should never have existed"). `cancelled` would say that it was never made.
+ */
+function observationStatus({ verdict }: Finding, { review }: Reading): Observation['status'] {
+  if (verdict.kind === 'rejected') return 'entered-in-error';
+  return verdict.kind === 'confirmed' || review.kind === 'final' ? 'final' : 'preliminary';
+}
+
+function labelOf({ verdict }: Finding, { review }: Reading): Coding {
+  // Nobody asserts what was rejected: it stays what the AI alone had said.
+  if (verdict.kind === 'rejected') return codes.aiAsserted;
+  return verdict.kind === 'confirmed' || review.kind === 'final' ? codes.clinicianAsserted : codes.aiAsserted;
+}
+
+function valueOf({ result, summary }: Finding): Pick<Observation, 'valueCodeableConcept' | 'dataAbsentReason' | 'valueString'> {
+  switch (result.kind) {
+    case 'detected':
+      return { valueCodeableConcept: { coding: [codes.detected], text: plain(summary) } };
+    case 'not-detected':
+      return { valueCodeableConcept: { coding: [codes.notDetected], text: plain(summary) } };
+    case 'not-assessable':
+      return { dataAbsentReason: { coding: [codes.notPerformed], text: plain(`${codes.reasonTexts[result.reason]}: ${result.explanation}`) } };
+    case 'measured':
+      // Numbers are in the components; without any, the sentence is the result.
+      return { valueString: plain(summary) };
+  }
+}
+
+function componentsOf({ result, measurements }: Finding): ObservationComponent[] {
+  const words: ObservationComponent[] = [];
+  if (result.kind === 'detected' && result.grade !== undefined) words.push({ code: codes.gradeQuestion, valueCodeableConcept: codes.grade(result.grade.value) });
+  if (result.kind === 'detected' && result.direction !== undefined) words.push({ code: codes.directionQuestion, valueCodeableConcept: codes.direction(result.direction) });
+  return [...words, ...measurements.flatMap(measured)];
+}
+
+/** R4 has no place for an interval beside a value; a second component keeps it queryable without an extension. */
+function measured({ quantity, value, unit, interval }: Measurement): ObservationComponent[] {
+  const amount = (number: number): Quantity => ({ value: rounded(number), ...(codes.unitText[unit] === '' ? {} : { unit: codes.unitText[unit] }), system: codes.systems.ucum, code: unit });
+  return [
+    { code: codes.quantity(quantity), valueQuantity: amount(value) },
+    ...(interval === undefined ? [] : [{ code: codes.interval(quantity), valueRange: { low: amount(interval[0]), high: amount(interval[1]) } }]),
+  ];
+}
+
+/** 17.900000000000002 would claim a precision that no film has. */
+const rounded = (value: number): number => Math.round(value * 1000) / 1000;
+
+function reportOf(context: Context): DiagnosticReport {
+  const { reading, study, options } = context;
+  const final = reading.review.kind === 'final' ? reading.review : undefined;
+  const conclusion = plain(conclusionOf(reading));
+  const results = reading.findings.filter(({ verdict }) => verdict.kind !== 'rejected').map(({ id }) => ({ reference: urn(id) }));
+  return {
+    resourceType: 'DiagnosticReport',
+    meta: { security: [final === undefined ? codes.aiAsserted : codes.clinicianAsserted] },
+    text: narrative([`${reading.pack.title}, version ${reading.pack.version}`, ...(study.description === undefined ? [] : [study.description]), conclusion]),
+    identifier: [identifierOf(reading.id)],
+    ...basedOn(study),
+    status: final === undefined ? options.reportStatus : 'final',
+    category: [codes.radiology],
+    code: codes.imagingReport,
+    subject: { reference: `Patient/${reading.patientId}` },
+    ...effective(study),
+    issued: issuedAt(reading),
+    ...(final === undefined ? {} : { resultsInterpreter: [practitioner(final.by)] }),
+    ...(results.length === 0 ? {} : { result: results }),
+    imagingStudy: [imagingStudyOf(study)],
+    conclusion,
+  };
+}
+
+/** One for the reading itself, one for each judged finding, one for the release of the whole. */
+function provenancesOf(context: Context): Written<Provenance>[] {
+  const { reading, study, deviceKey } = context;
+  const source: Provenance['entity'] = [{ role: 'source', what: imagingStudyOf(study) }];
+  const all = [reading.id, ...reading.findings.map(({ id }) => id)];
+  const device: Reference = { reference: urn(deviceKey) };
+
+  const written = [
+    provenance('read', reading.id, {
+      resourceType: 'Provenance',
+      text: narrative([`Read by ${reading.pack.title}, version ${reading.pack.version} (${reading.executionProvider}).`]),
+      target: all.map((key) => ({ reference: urn(key) })),
+      occurredDateTime: reading.readAt,
+      recorded: reading.readAt,
+      reason: [{ coding: [codes.aiAsserted] }],
+      agent: [{ type: codes.author, who: device }],
+      entity: source,
+    }),
+  ];
+  for (const finding of reading.findings) {
+    if (finding.verdict.kind === 'unreviewed') continue;
+    const { by, at } = finding.verdict;
+    const reason: CodeableConcept[] = finding.verdict.kind === 'rejected' ? [{ text: plain(`Rejected: ${finding.verdict.reason}`) }] : [{ text: 'Confirmed' }];
+    written.push(provenance('verdict', finding.id, verification([finding.id], by, at, reason, source)));
+  }
+  if (reading.review.kind === 'final') {
+    const judged = reading.findings.filter(({ verdict }) => verdict.kind === 'unreviewed').map(({ id }) => id);
+    written.push(provenance('release', reading.id, verification([reading.id, ...judged], reading.review.by, reading.review.at, [{ text: 'Released after review' }], source)));
+  }
+  return written;
+}
+
+function verification(targets: readonly string[], by: Reviewer, at: string, reason: CodeableConcept[], entity: NonNullable<Provenance['entity']>): Provenance {
+  return {
+    resourceType: 'Provenance',
+    text: narrative([`Reviewed by ${by.display} on ${at.slice(0, 10)}.`]),
+    target: targets.map((key) => ({ reference: urn(key) })),
+    occurredDateTime: at,
+    recorded: at,
+    reason,
+    agent: [{ type: codes.verifier, who: practitioner(by) }],
+    entity,
+  };
+}
+
+/** R4's Provenance has no identifier; a tag is the one element of every resource that can hold a key and be searched. */
+function provenance(act: 'read' | 'verdict' | 'release', about: string, resource: Provenance): Written<Provenance> {
+  const key = uuidOf('provenance', act, about);
+  return {
+    key,
+    resource: { ...resource, meta: { ...resource.meta, tag: [{ system: codes.systems.uri, code: urn(key) }] } },
+    lookUp: { parameter: '_tag', value: `${codes.systems.uri}|${urn(key)}` },
+  };
+}
+
+const practitioner = ({ reference, display }: Reviewer): Reference => ({ reference, display: plain(display) });
+const authorOf = (by: Reviewer) => ({ authorReference: practitioner(by) });
+const basedOn = ({ order }: StudyRecord) => (order === undefined ? {} : { basedOn: [{ reference: order }] });
+const issuedAt = ({ review, readAt }: Reading): string => (review.kind === 'final' ? review.at : readAt);
+
+/** DICOM times have no zone and FHIR times need one: only the day is certain. */
+const effective = ({ startedAt }: StudyRecord) => (startedAt === undefined ? {} : { effectiveDateTime: startedAt.slice(0, 10) });
+
+/** A chart without an ImagingStudy still learns which study was read, by its UID. */
+function imagingStudyOf({ imagingStudy, studyUid }: StudyRecord): Reference {
+  if (imagingStudy !== undefined) return { reference: imagingStudy };
+  return { type: 'ImagingStudy', identifier: { system: codes.systems.dicomUid, value: `urn:oid:${studyUid}` } };
+}
