@@ -139,6 +139,12 @@ export const errorTable = {
     status: 500,
     retry: true,
   },
+  'model.queue-full': {
+    says: 'More pictures wait for the models than configured.',
+    next: 'Wetread tries again by itself; add model processes or workers if this lasts.',
+    status: 503,
+    retry: true,
+  },
   'model.run-failed': {
     says: 'The model could not be run on this picture.',
     next: "See the log for the runtime's message.",
@@ -236,6 +242,18 @@ export const errorTable = {
     says: "The CDS client's token is not valid.",
     next: 'The detail says which claim failed.',
     status: 401,
+    retry: false,
+  },
+  'cds.keys-unavailable': {
+    says: "The CDS client's public keys cannot be fetched.",
+    next: 'Check jwksUrl in WETREAD_CDS_CLIENTS and the network.',
+    status: 503,
+    retry: true,
+  },
+  'cds.hook-invalid': {
+    says: 'A hook is broken.',
+    next: 'The detail names the file and the field.',
+    status: 500,
     retry: false,
   },
   'cds.prefetch-unavailable': {

@@ -4,7 +4,7 @@ import { findingId, readingId, type FindingId, type ReadingId, type SopUid, type
 import type { Concept, PackIdentity, Site } from './finding.ts';
 
 /** A version-8 UUID (RFC 9562: custom content) from the SHA-256 of the parts. */
-function uuidOf(...parts: readonly string[]): string {
+export function uuidOf(...parts: readonly string[]): string {
   const bytes = createHash('sha256').update(parts.join('\u0000')).digest().subarray(0, 16);
   bytes[6] = (bytes[6]! & 0x0f) | 0x80;
   bytes[8] = (bytes[8]! & 0x3f) | 0x80;

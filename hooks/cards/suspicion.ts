@@ -1,0 +1,102 @@
+/** Cards for suspicions that nobody has reviewed: the most serious first, and not more than can be looked at. */
+import { bullets, markdown, paragraphs, type Markdown } from '../../src/kit/markdown.ts';
+import type { Card, HookServices, Indicator, StudyRecord } from '../../src/kit/hook.ts';
+import type { ChartState, OpenFinding } from './chart-state.ts';
+import { modelParagraph, overrideReasons, researchUseOnly, sourceOf, unreviewed } from './labels.ts';
+import { dateOf, dayOf, levelOf, measurementWords, seriousnessOf, studyWords } from './words.ts';
+
+/** A sixth card is not read; the rest share one. */
+const mostCards = 5;
+
+export function suspicionCards(
+  state: ChartState,
+  services: HookServices,
+  caveat?: (study: StudyRecord) => Markdown | undefined,
+): Card[] {
+  const ordered = state.suspicions.toSorted(
+    (a, b) => seriousnessOf(b.finding) - seriousnessOf(a.finding) || takenAt(b, state).localeCompare(takenAt(a, state)),
+  );
+  // One too many is shown itself: a card "1 more" would take the same room and say less.
+  const shown = ordered.length === mostCards + 1 ? ordered : ordered.slice(0, mostCards);
+  const rest = ordered.slice(shown.length);
+  return [
+    ...shown.map((open) => suspicionCard(open, state, services, caveat)),
+    ...(rest.length === 0 ? [] : [restCard(rest, state, services)]),
+  ];
+}
+
+function suspicionCard(
+  open: OpenFinding,
+  state: ChartState,
+  services: HookServices,
+  caveat?: (study: StudyRecord) => Markdown | undefined,
+): Card {
+  const { finding, reading } = open;
+  const study = studyOf(open, state);
+  const unseen = state.notAssessable.filter(
+    (other) => other.reading.id === reading.id && other.finding.site.kind !== 'image',
+  );
+  const warning = study === undefined ? undefined : caveat?.(study);
+  return services.card({
+    about: { findings: [finding.id], state: 'unreviewed' },
+    summary: `${unreviewed}: ${finding.summary}`,
+    indicator: indicatorOf(open),
+    source: sourceOf('suggestion'),
+    detail: paragraphs([
+      markdown`**${finding.summary}** on the ${wordsOf(open, state)}. **${unreviewed}.**`,
+      ...(warning === undefined ? [] : [warning]),
+      ...(finding.measurements.length === 0
+        ? []
+        : [bullets(finding.measurements.map((one) => markdown`${measurementWords(one)}`))]),
+      ...(unseen.length === 0
+        ? []
+        : [markdown`Not assessable on this film: ${unseen.map(({ finding: { site } }) => levelOf(site)).join(', ')}.`]),
+      modelParagraph(reading, services),
+      researchUseOnly,
+    ]),
+    links: [
+      services.appLink(finding.site.kind === 'image' ? 'Open the film' : `Open the film at ${levelOf(finding.site)}`, {
+        finding: finding.id,
+      }),
+    ],
+    overrideReasons,
+  });
+}
+
+function restCard(rest: readonly OpenFinding[], state: ChartState, services: HookServices): Card {
+  return services.card({
+    about: { findings: rest.map(({ finding }) => finding.id), state: 'unreviewed, listed' },
+    summary: `${rest.length} more AI suggestions, not yet reviewed: ${rest.map(({ finding }) => levelOf(finding.site)).join(', ')}`,
+    indicator: 'info',
+    source: sourceOf('suggestion'),
+    detail: paragraphs([
+      bullets(rest.map((open) => markdown`${open.finding.summary}, ${wordsOf(open, state)}`)),
+      researchUseOnly,
+    ]),
+    links: [services.appLink('Open the first of them', { finding: rest[0]!.finding.id })],
+    overrideReasons,
+  });
+}
+
+/**
+ * The indicator says how soon somebody should look, not how sure the model is. A slip of half a vertebra (Meyerding III)
+ * and more is worth an interruption; nothing a model says before review is `critical`.
+ */
+function indicatorOf({ finding: { result } }: OpenFinding): Indicator {
+  const grade = result.kind === 'detected' ? result.grade?.value : undefined;
+  return grade === 'III' || grade === 'IV' || grade === 'V' ? 'warning' : 'info';
+}
+
+const studyOf = ({ reading }: OpenFinding, { studies }: ChartState): StudyRecord | undefined =>
+  studies.find(({ studyUid }) => studyUid === reading.studyUid);
+
+const takenAt = (open: OpenFinding, state: ChartState): string => {
+  const study = studyOf(open, state);
+  return study === undefined ? open.reading.readAt : dateOf(study);
+};
+
+function wordsOf(open: OpenFinding, state: ChartState): string {
+  const study = studyOf(open, state);
+  if (study === undefined) return `film read on ${dayOf(open.reading.readAt)}`;
+  return study.description === undefined ? studyWords(study) : `${studyWords(study)} (${study.description})`;
+}

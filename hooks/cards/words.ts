@@ -1,0 +1,70 @@
+/** How cards say dates, films, numbers and levels. */
+import type { BodyRegion, Finding, Measurement, Site, StudyRecord } from '../../src/kit/hook.ts';
+
+const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+
+/** `2026-11-21T…` → `21 Nov 2026`. DICOM times have no zone, so the day is taken as it is written. */
+export function dayOf(time: string): string {
+  const [, year, month, day] = /^(\d{4})-(\d{2})-(\d{2})/.exec(time) ?? [];
+  return year === undefined ? 'unknown date' : `${Number(day)} ${months[Number(month) - 1] ?? '?'} ${year}`;
+}
+
+const filmModalities: ReadonlySet<string> = new Set(['CR', 'DX', 'RF', 'RG', 'XA']);
+
+/** What a clinician calls such a study. */
+export function nounOf(modalities: readonly string[]): string {
+  if (modalities.length === 0 || modalities.some((modality) => filmModalities.has(modality))) return 'film';
+  if (modalities.includes('MR')) return 'MR study';
+  return modalities.includes('CT') ? 'CT study' : 'study';
+}
+
+/** `film of 21 Nov 2026`. */
+export const studyWords = (study: StudyRecord): string => `${nounOf(study.modalities)} of ${dayOf(dateOf(study))}`;
+
+/** When the picture was taken; a study that is not described yet has only the time we heard of it. */
+export const dateOf = (study: StudyRecord): string => study.startedAt ?? study.announcedAt;
+
+export const capitalised = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
+export const levelOf = (site: Site): string => (site.kind === 'image' ? 'the whole film' : site.level);
+
+const adjectives: Readonly<Record<BodyRegion, string>> = {
+  'lumbar-spine': 'lumbar',
+  'thoracic-spine': 'thoracic',
+  'cervical-spine': 'cervical',
+  'whole-spine': 'whole-spine',
+  chest: 'chest',
+  pelvis: 'pelvic',
+  limb: 'limb',
+  other: 'other',
+};
+export const adjectiveOf = (region: BodyRegion): string => adjectives[region];
+
+const quantities: Readonly<Record<Measurement['quantity'], string>> = {
+  slip: 'Slip',
+  'slip-percent': 'Slip, as part of the vertebra below',
+  'anterior-posterior-height-ratio': 'Anterior to posterior height',
+  'middle-posterior-height-ratio': 'Middle to posterior height',
+  'posterior-height-ratio-to-neighbours': 'Posterior height to that of the neighbours',
+  'anterior-height': 'Anterior height',
+  'posterior-height': 'Posterior height',
+  'middle-height': 'Middle height',
+};
+
+const decimals: Readonly<Record<Measurement['unit'], number>> = { '%': 0, mm: 1, '1': 2, deg: 0 };
+const signs: Readonly<Record<Measurement['unit'], string>> = { '%': ' %', mm: ' mm', '1': '', deg: '°' };
+
+export function measurementWords({ quantity, value, unit, interval }: Measurement): string {
+  const number = (of: number) => of.toFixed(decimals[unit]);
+  const range =
+    interval === undefined ? '' : ` (95 % interval ${number(interval[0])} to ${number(interval[1])}${signs[unit]})`;
+  return `${quantities[quantity]}: ${number(value)}${signs[unit]}${range}`;
+}
+
+/** How far along the slip is: the order in which suspicions are shown. */
+const gradeRank: Readonly<Record<string, number>> = { I: 1, II: 2, III: 3, IV: 4, V: 5 };
+export function seriousnessOf(finding: Finding): number {
+  const grade = finding.result.kind === 'detected' ? (gradeRank[finding.result.grade?.value ?? ''] ?? 0) : 0;
+  const slip = finding.measurements.find(({ quantity }) => quantity === 'slip-percent')?.value ?? 0;
+  return grade * 1_000 + Math.abs(slip);
+}

@@ -1,0 +1,31 @@
+/** When imaging orders are signed: they are remembered, so that the arriving study is linked to them, and earlier imaging is shown a last time. */
+import type { ServiceRequest } from 'fhir/r4.d.ts';
+import { defineHook, isFhirId, type ImagingOrder, type PatientId } from '../src/kit/hook.ts';
+import { accessionOf, regionOfOrder } from '../src/kit/imaging-order.ts';
+import { earlierImagingCards, imagingOrdersIn } from './cards/earlier-imaging.ts';
+
+export default defineHook(
+  {
+    hook: 'order-sign',
+    title: 'Wetread: imaging order',
+    description:
+      'Remembers imaging orders, so that the arriving study can be linked to them, and shows recent films of the same region. Research use only.',
+  },
+  async ({ context: { patientId, draftOrders }, ...services }) => {
+    const orders = imagingOrdersIn(draftOrders, patientId);
+    // Kept before the answer: once the client has it, the order will not be mentioned again.
+    await Promise.all(orders.map((order) => services.orders.remember(imagingOrder(order, patientId, services.now()))));
+    return earlierImagingCards(patientId, orders, services);
+  },
+);
+
+function imagingOrder(order: ServiceRequest, patientId: PatientId, now: Date): ImagingOrder {
+  const accession = accessionOf(order);
+  return {
+    ...(order.id !== undefined && isFhirId(order.id) ? { reference: `ServiceRequest/${order.id}` } : {}),
+    patientId,
+    region: regionOfOrder(order),
+    ...(accession === undefined ? {} : { accession }),
+    seenAt: now.toISOString(),
+  };
+}
