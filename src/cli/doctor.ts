@@ -1,5 +1,5 @@
 /** `wetread doctor`: what is configured, what answers, what is missing, and what to do about it. */
-import { checkUp, type Check } from '../app.ts';
+import { checkUp, type Check } from '../check-up.ts';
 import { readConfig, settings, shown } from '../config.ts';
 import { jsonLogger } from '../log.ts';
 import { readArgs, type Command } from './command.ts';

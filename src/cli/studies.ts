@@ -1,5 +1,5 @@
 /** `wetread studies`: where studies stand, and a second chance for those that were given up. */
-import { withStore } from '../app.ts';
+import { withStore } from '../adapters.ts';
 import { readConfig } from '../config.ts';
 import { errorTable } from '../domain/errors.ts';
 import { studyUid } from '../domain/ids.ts';

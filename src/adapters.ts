@@ -1,0 +1,107 @@
+/** The adapters, each made from the configuration: the database, the keys, the archive, the chart, the models. */
+import { join } from 'node:path';
+import type { Config } from './config.ts';
+import { dicomwebArchive } from './dicom/dicomweb-archive.ts';
+import { WetreadError } from './domain/errors.ts';
+import type { Logger } from './domain/log.ts';
+import { backendAuthorization } from './fhir/backend-authorization.ts';
+import { fhirChart } from './fhir/chart.ts';
+import { fhirClient } from './fhir/client.ts';
+import { serviceKeys, type ServiceKeys } from './fhir/service-keys.ts';
+import { loadPacks, type LoadedPack } from './inference/load-packs.ts';
+import { modelRunner, type ManagedModelRunner, type RunMetrics } from './inference/model-runner.ts';
+import { openStore, type Store } from './store/open-store.ts';
+
+const home = join(import.meta.dirname, '..');
+export const hooksFolder = join(home, 'hooks');
+export const appFolder = join(home, 'smart-app/dist');
+export const outputNames = ['fhir-report'] as const;
+
+export const openTheStore = (config: Config, logger: Logger): Promise<Store> =>
+  openStore({
+    ...(config.DATABASE_URL !== undefined && { databaseUrl: config.DATABASE_URL }),
+    dataDir: config.WETREAD_DATA_DIR,
+    outputs: [...outputNames],
+    retry: { limit: config.WETREAD_RETRY_LIMIT, delaySeconds: config.WETREAD_RETRY_SECONDS, backoff: true },
+    logger,
+  });
+
+export const theKeys = (config: Config, logger: Logger): Promise<ServiceKeys> =>
+  serviceKeys({
+    dataDir: config.WETREAD_DATA_DIR,
+    ...(config.WETREAD_PRIVATE_KEY_FILE !== undefined && { keyFile: config.WETREAD_PRIVATE_KEY_FILE }),
+    logger,
+  });
+
+export function theArchive(config: Config, logger: Logger) {
+  const authorization = config.WETREAD_DICOMWEB_AUTHORIZATION;
+  return dicomwebArchive({
+    baseUrl: needed('WETREAD_DICOMWEB_URL', config.WETREAD_DICOMWEB_URL),
+    ...(authorization !== undefined && { authorization: async () => authorization }),
+    timeoutMs: config.WETREAD_DICOMWEB_TIMEOUT_SECONDS * 1000,
+    maxInstanceBytes: config.WETREAD_MAX_INSTANCE_MB * 1024 * 1024,
+    maxConcurrent: 4,
+    logger,
+  });
+}
+
+export function theChart(config: Config, logger: Logger, keys: ServiceKeys) {
+  const baseUrl = needed('WETREAD_FHIR_URL', config.WETREAD_FHIR_URL);
+  const timeoutMs = config.WETREAD_FHIR_TIMEOUT_SECONDS * 1000;
+  const clientId = config.WETREAD_FHIR_CLIENT_ID;
+  const client = fhirClient({
+    baseUrl,
+    timeoutMs,
+    logger,
+    ...(clientId !== undefined && {
+      auth: backendAuthorization({ fhirBaseUrl: baseUrl, clientId, keys, timeoutMs, logger }),
+    }),
+  });
+  const identifierSystems = {
+    ...(config.WETREAD_PATIENT_IDENTIFIER_SYSTEM !== undefined && {
+      patient: config.WETREAD_PATIENT_IDENTIFIER_SYSTEM,
+    }),
+    ...(config.WETREAD_ACCESSION_IDENTIFIER_SYSTEM !== undefined && {
+      accession: config.WETREAD_ACCESSION_IDENTIFIER_SYSTEM,
+    }),
+  };
+  return { client, chart: fhirChart({ client, identifierSystems }) };
+}
+
+function needed(name: string, value: string | undefined): string {
+  if (value === undefined)
+    throw new WetreadError('config.invalid', `${name} is not set; "npm start" shows everything with a demo hospital`);
+  return value;
+}
+
+export const thePacks = (config: Config, logger: Logger): Promise<LoadedPack[]> =>
+  loadPacks(config.WETREAD_MODELS_DIR ?? join(home, 'models'), logger);
+
+export const theModels = (
+  config: Config,
+  logger: Logger,
+  packs: readonly LoadedPack[],
+  counted?: RunMetrics,
+): ManagedModelRunner =>
+  modelRunner({
+    packs,
+    processes: config.WETREAD_INFERENCE_PROCESSES,
+    threads: config.WETREAD_INFERENCE_THREADS,
+    provider: config.WETREAD_EXECUTION_PROVIDER,
+    logger,
+    ...(counted !== undefined && { metrics: counted }),
+  });
+
+/** Opens the store for one task of the command line. */
+export async function withStore<Result>(
+  config: Config,
+  logger: Logger,
+  task: (store: Store) => Promise<Result>,
+): Promise<Result> {
+  const store = await openTheStore(config, logger);
+  try {
+    return await task(store);
+  } finally {
+    await store.close();
+  }
+}

@@ -1,0 +1,234 @@
+/** The wiring: every adapter is chosen here, visibly. */
+import express, { type Express, type Router } from 'express';
+import { join } from 'node:path';
+import {
+  appFolder,
+  hooksFolder,
+  openTheStore,
+  theArchive,
+  theChart,
+  theKeys,
+  theModels,
+  thePacks,
+} from './adapters.ts';
+import { anyCaller, trustedClients } from './cds/client-trust.ts';
+import { loadHooks } from './cds/load-hooks.ts';
+import { cdsRouter } from './cds/router.ts';
+import type { Config } from './config.ts';
+import { decoderPool } from './dicom/decoder-pool.ts';
+import { asWetreadError, WetreadError } from './domain/errors.ts';
+import type { StudyEvent } from './domain/event.ts';
+import type { Logger } from './domain/log.ts';
+import type { Output } from './domain/ports.ts';
+import { dicomwebPoll } from './events/dicomweb-poll.ts';
+import { fhirSubscriptionSource } from './events/fhir-subscription.ts';
+import { restSource } from './events/rest.ts';
+import { keptSecret } from './fhir/kept-file.ts';
+import type { ServiceKeys } from './fhir/service-keys.ts';
+import { appAssets } from './http/app-assets.ts';
+import { errorHandler, notFound } from './http/errors.ts';
+import { listen } from './http/server.ts';
+import { appSessions } from './http/sessions.ts';
+import { smartLaunch } from './http/smart-launch.ts';
+import { metrics } from './metrics.ts';
+import { fhirReport } from './outputs/fhir-report.ts';
+import { analyseStudy } from './pipeline/analyse-study.ts';
+import { writeFindings } from './pipeline/write-findings.ts';
+import { dicomwebProxy } from './viewer-api/dicomweb-proxy.ts';
+import { viewerRouter } from './viewer-api/routes.ts';
+
+/** What this process does: answer HTTP and hear events, read studies, or both. */
+export type Roles = { readonly web: boolean; readonly work: boolean };
+export type RunningApp = { readonly port: number | undefined; close(): Promise<void> };
+
+/** Opens everything in the order it is needed; what was opened is closed in reverse, also when a later part fails to open. */
+export async function startApp(config: Config, logger: Logger, roles: Roles): Promise<RunningApp> {
+  await using opened = new AsyncDisposableStack();
+  const counted = metrics();
+  const store = await openTheStore(config, logger);
+  opened.defer(() => store.close());
+
+  const keys = await theKeys(config, logger);
+  const archive = theArchive(config, logger);
+  const chart = theChart(config, logger, keys);
+  const packs = await thePacks(config, logger);
+  const summaries = packs.map(({ summary }) => summary);
+  const outputs: readonly Output[] = [
+    fhirReport({
+      client: chart.client,
+      publicUrl: config.publicUrl,
+      reportStatus: config.WETREAD_REPORT_STATUS,
+      packs: summaries,
+      logger,
+    }),
+  ];
+  const announce = (event: StudyEvent) => store.register.announce(event);
+  let ready = (): Promise<unknown> => store.probe();
+
+  if (roles.work) {
+    const decoder = decoderPool({
+      threads: config.WETREAD_DECODER_THREADS,
+      maxInstanceBytes: config.WETREAD_MAX_INSTANCE_MB * 1024 * 1024,
+      logger,
+    });
+    opened.defer(() => decoder.close());
+    const models = theModels(config, logger, packs, counted);
+    opened.defer(() => models.close());
+    await models.ready();
+    ready = async () => {
+      await store.probe();
+      const { fault } = models.status();
+      if (fault !== undefined) throw new WetreadError('model.provider-unavailable', fault);
+    };
+
+    const { register, readings, orders } = store;
+    const parts = { archive, decoder, chart: chart.chart, models, register, orders, readings, logger };
+    await store.workStudies((job) => counting(() => analyseStudy(parts, job), counted.studyEnded), {
+      concurrency: config.WETREAD_STUDIES_AT_ONCE,
+    });
+    await store.workOutputs(
+      (job) =>
+        counting(
+          () => writeFindings({ readings, register, outputs, logger }, job),
+          (outcome) => counted.outputEnded(job.output, outcome),
+        ),
+      { concurrency: config.WETREAD_STUDIES_AT_ONCE },
+    );
+  }
+  if (!roles.web) return { port: undefined, close: () => closing(opened.move()) };
+
+  const sessions = appSessions({ store: store.sessions });
+  const eventSecret =
+    config.WETREAD_EVENT_SECRET ?? (await keptSecret(join(config.WETREAD_DATA_DIR, 'secrets', 'events')));
+  const subscription =
+    config.WETREAD_SUBSCRIPTION_TOPIC === undefined
+      ? undefined
+      : fhirSubscriptionSource({
+          client: chart.client,
+          endpoint: `${config.publicUrl}/events/fhir`,
+          secret: await keptSecret(join(config.WETREAD_DATA_DIR, 'secrets', 'subscription')),
+          topic: config.WETREAD_SUBSCRIPTION_TOPIC,
+          cursors: store.cursors,
+          announce,
+          logger,
+        });
+  const poll =
+    config.WETREAD_POLL_SECONDS === 0
+      ? undefined
+      : dicomwebPoll({ archive, everySeconds: config.WETREAD_POLL_SECONDS, cursors: store.cursors, announce, logger });
+  const cds = cdsRouter({
+    hooks: await loadHooks(hooksFolder),
+    ports: {
+      readings: store.readings,
+      studies: store.register,
+      orders: store.orders,
+      feedback: store.feedback,
+      audit: store.audit,
+    },
+    packs: summaries,
+    clients: config.WETREAD_CDS_OPEN ? anyCaller({ logger }) : trustedClients({ clients: config.WETREAD_CDS_CLIENTS }),
+    publicUrl: config.publicUrl,
+    origins: config.WETREAD_CDS_ORIGINS,
+    metrics: counted,
+    logger,
+  });
+  opened.defer(() => cds.drain());
+
+  const app = express().disable('x-powered-by').disable('etag');
+  app.use(
+    operations({ ready, keys, text: async () => counted.text(await store.counts()), contentType: counted.contentType }),
+  );
+  app.use(cds);
+  app.use(
+    smartLaunch({
+      issuers: config.WETREAD_SMART_ISSUERS,
+      clientAssertion: (clientId, audience) => keys.assertion({ clientId, audience }),
+      publicUrl: config.publicUrl,
+      sessions,
+      audit: store.audit,
+      logger,
+    }),
+  );
+  app.use(
+    '/app/api',
+    viewerRouter({
+      readings: store.readings,
+      studies: store.register,
+      packs: summaries,
+      sessions,
+      audit: store.audit,
+      logger,
+    }),
+  );
+  app.use(
+    '/dicom-web',
+    dicomwebProxy({ forward: archive.forward, studies: store.register, sessions, audit: store.audit, logger }),
+  );
+  app.use('/app', appAssets({ folder: appFolder, issuers: config.WETREAD_SMART_ISSUERS }));
+  if (subscription !== undefined) app.use(subscription.router);
+  app.use(restSource({ secret: eventSecret, announce, logger }).router);
+  app.use(notFound, errorHandler(logger));
+
+  const server = await serve(app, config);
+  opened.defer(() => server.close());
+  // Last to open and first to close: nothing is announced that nobody could remember.
+  for (const source of [subscription, poll]) {
+    if (source === undefined) continue;
+    void source.start();
+    opened.defer(() => source.stop());
+  }
+  return { port: server.port, close: () => closing(opened.move()) };
+}
+
+async function closing(opened: AsyncDisposableStack): Promise<void> {
+  await opened.disposeAsync();
+}
+
+async function counting(
+  work: () => Promise<void>,
+  ended: (outcome: 'ok' | ReturnType<typeof asWetreadError>['code']) => void,
+): Promise<void> {
+  try {
+    await work();
+    ended('ok');
+  } catch (error) {
+    ended(asWetreadError(error).code);
+    throw error;
+  }
+}
+
+async function serve(app: Express, config: Config) {
+  try {
+    return await listen(app, { host: config.WETREAD_HOST, port: config.WETREAD_PORT });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EADDRINUSE' && code !== 'EACCES' && code !== 'EADDRNOTAVAIL') throw error;
+    throw new WetreadError(
+      'config.invalid',
+      `WETREAD_HOST, WETREAD_PORT: ${config.WETREAD_HOST}:${config.WETREAD_PORT} cannot be opened (${code})`,
+    );
+  }
+}
+
+/** What the people who run the service ask: is it alive, is it ready, how does it fare, whom does it sign as. */
+function operations(parts: {
+  ready(): Promise<unknown>;
+  keys: ServiceKeys;
+  text(): Promise<string>;
+  contentType: string;
+}): Router {
+  const router = express.Router();
+  router.get('/healthz', (_request, response) => void response.json({ alive: true }));
+  router.get('/readyz', async (_request, response) => {
+    try {
+      await parts.ready();
+      response.json({ ready: true });
+    } catch (error) {
+      const { code, row } = asWetreadError(error);
+      response.status(503).json({ ready: false, code, message: row.says, next: row.next });
+    }
+  });
+  router.get('/metrics', async (_request, response) => void response.type(parts.contentType).send(await parts.text()));
+  router.get('/.well-known/jwks.json', (_request, response) => void response.json(parts.keys.publicJwks()));
+  return router;
+}

@@ -1,0 +1,93 @@
+/** Tries every part that is configured, for `wetread doctor`. */
+import { hooksFolder, theArchive, theChart, theKeys, theModels, thePacks, withStore } from './adapters.ts';
+import { loadHooks } from './cds/load-hooks.ts';
+import type { Config } from './config.ts';
+import { asWetreadError } from './domain/errors.ts';
+import type { Logger } from './domain/log.ts';
+
+export type Check = {
+  readonly name: string;
+  readonly state: 'ok' | 'fault' | 'off';
+  readonly says: string;
+  readonly next?: string;
+};
+
+/** Tries every part that is configured, one after the other; a fault in one does not hide the others. */
+export async function checkUp(config: Config, logger: Logger): Promise<Check[]> {
+  const checks: Check[] = [];
+  const check = async (name: string, look: () => Promise<string>) => {
+    try {
+      checks.push({ name, state: 'ok', says: await look() });
+    } catch (thrown) {
+      const error = asWetreadError(thrown);
+      checks.push({ name, state: 'fault', says: `${error.message} (${error.code})`, next: error.row.next });
+    }
+  };
+  const off = (name: string, says: string) => checks.push({ name, state: 'off', says });
+  const soon = () => AbortSignal.timeout(10_000);
+
+  await check('database', () =>
+    withStore(config, logger, async (store) => {
+      const { version, kind } = await store.probe();
+      const { pending, dead, owedOutputs } = await store.counts();
+      return `PostgreSQL ${version} (${kind}); ${pending} waiting, ${dead} given up, ${owedOutputs} outputs owed`;
+    }),
+  );
+  await check('models', async () => {
+    const packs = await thePacks(config, logger);
+    const models = theModels({ ...config, WETREAD_INFERENCE_PROCESSES: 1 }, logger, packs);
+    try {
+      await models.ready();
+      const { provider, probeMs } = models.status();
+      return `${packs.map(({ identity }) => `${identity.name} ${identity.version} (${Math.round(probeMs[identity.name] ?? 0)} ms)`).join(', ')} on ${provider}`;
+    } finally {
+      await models.close();
+    }
+  });
+  await check('hooks', async () => (await loadHooks(hooksFolder)).map(({ id }) => id).join(', '));
+  if (config.WETREAD_DICOMWEB_URL === undefined)
+    off('archive', 'WETREAD_DICOMWEB_URL is not set: no study can be fetched');
+  else
+    await check('archive', async () => {
+      await theArchive(config, logger).probe(soon());
+      return `${config.WETREAD_DICOMWEB_URL} answers`;
+    });
+  if (config.WETREAD_FHIR_URL === undefined) off('chart', 'WETREAD_FHIR_URL is not set: no report can be written');
+  else
+    await check('chart', async () => {
+      await theChart(config, logger, await theKeys(config, logger)).chart.probe(soon());
+      return `${config.WETREAD_FHIR_URL} answers`;
+    });
+  if (config.WETREAD_SUBSCRIPTION_TOPIC === undefined)
+    off('subscription', 'WETREAD_SUBSCRIPTION_TOPIC is not set: new studies are heard of by polling only');
+  else
+    checks.push({
+      name: 'subscription',
+      state: 'ok',
+      says: `made at the start for ${config.WETREAD_SUBSCRIPTION_TOPIC}`,
+    });
+  if (config.WETREAD_CDS_OPEN)
+    checks.push({
+      name: 'cds clients',
+      state: 'fault',
+      says: 'everybody is answered',
+      next: 'Set WETREAD_CDS_CLIENTS and unset WETREAD_CDS_OPEN before patients are involved.',
+    });
+  else if (config.WETREAD_CDS_CLIENTS.length === 0)
+    off('cds clients', 'WETREAD_CDS_CLIENTS is empty: every call is refused');
+  else
+    checks.push({
+      name: 'cds clients',
+      state: 'ok',
+      says: config.WETREAD_CDS_CLIENTS.map(({ issuer }) => issuer).join(', '),
+    });
+  if (config.WETREAD_SMART_ISSUERS.length === 0)
+    off('smart launch', 'WETREAD_SMART_ISSUERS is empty: no EHR can open the app');
+  else
+    checks.push({
+      name: 'smart launch',
+      state: 'ok',
+      says: config.WETREAD_SMART_ISSUERS.map(({ iss }) => iss).join(', '),
+    });
+  return checks;
+}

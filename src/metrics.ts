@@ -1,0 +1,65 @@
+/** Numbers for Prometheus under /metrics: nothing in them identifies a patient or a study. */
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ErrorCode } from './domain/errors.ts';
+
+export type QueueCounts = {
+  readonly pending: number;
+  readonly reading: number;
+  readonly dead: number;
+  readonly owedOutputs: number;
+};
+
+export function metrics() {
+  const registers = [new Registry()];
+  const [registry] = registers as [Registry];
+  collectDefaultMetrics({ register: registry });
+
+  const cards = new Histogram({
+    name: 'wetread_cds_answer_seconds',
+    help: 'Time to answer a CDS Hooks call.',
+    labelNames: ['service', 'status'],
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+    registers,
+  });
+  const runs = new Histogram({
+    name: 'wetread_model_run_seconds',
+    help: 'Time of a model run, preparation included.',
+    labelNames: ['pack', 'provider', 'outcome'],
+    buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  });
+  const studies = new Counter({
+    name: 'wetread_studies_total',
+    help: 'Studies by how a try to read them ended: ok, or the code of the error.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  const outputs = new Counter({
+    name: 'wetread_outputs_total',
+    help: 'Writes to outputs by how they ended.',
+    labelNames: ['output', 'outcome'],
+    registers,
+  });
+  const queued = new Gauge({
+    name: 'wetread_queue',
+    help: 'Studies and outputs waiting, by state.',
+    labelNames: ['state'],
+    registers,
+  });
+
+  return {
+    answered: ({ service, status, seconds }: { service: string; status: number; seconds: number }) =>
+      cards.observe({ service, status: String(status) }, seconds),
+    modelRun: (run: { pack: string; executionProvider: string; outcome: 'ok' | ErrorCode; totalMs: number }) =>
+      runs.observe({ pack: run.pack, provider: run.executionProvider, outcome: run.outcome }, run.totalMs / 1000),
+    studyEnded: (outcome: 'ok' | ErrorCode) => studies.inc({ outcome }),
+    outputEnded: (output: string, outcome: 'ok' | ErrorCode) => outputs.inc({ output, outcome }),
+    contentType: registry.contentType,
+    async text(counts: QueueCounts): Promise<string> {
+      for (const [state, count] of Object.entries(counts)) queued.set({ state }, count);
+      return registry.metrics();
+    },
+  };
+}
+
+export type Metrics = ReturnType<typeof metrics>;
