@@ -1,0 +1,27 @@
+/**
+ * A model process: passes orders to the thread that runs the models, and ends when the service is gone.
+ *
+ * The models run in a thread of this process, not here: a run blocks the loop it is called on, and this loop must
+ * notice the service's end in the middle of a run, take in the next picture meanwhile, and pass on that the net has
+ * answered when the pack's own code never does.
+ */
+import { Worker } from 'node:worker_threads';
+import type { Order, Report } from './process-messages.ts';
+
+/** Ending the thread during a run would abort with a core dump; ending the process by force is clean. */
+const end = (): void => void process.kill(process.pid, 'SIGKILL');
+
+const thread = new Worker(new URL('./model-thread.ts', import.meta.url));
+
+process.on('disconnect', end);
+process.on('message', (order: Order) => {
+  // A view of its own memory crosses to the thread without another copy.
+  if (order.kind !== 'run') return thread.postMessage(order, []);
+  const canvas = order.canvas.slice();
+  return thread.postMessage({ ...order, canvas }, [canvas.buffer]);
+});
+thread.on('message', (report: Report) => process.send?.(report));
+thread.on('error', (error) => {
+  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`, end);
+});
+thread.on('exit', end);

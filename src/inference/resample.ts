@@ -1,0 +1,66 @@
+/** Weights of antialiased resizing along one axis; the same numbers as the libraries that models are trained with. */
+
+export type Filter = 'area' | 'triangle';
+
+/** For each place of the result: where its taps start in the source, and their weights, which add up to 1. */
+export type AxisWeights = {
+  readonly first: Int32Array;
+  readonly count: Int32Array;
+  readonly weights: Float64Array;
+  /** Room for taps per place in `weights`. */
+  readonly taps: number;
+};
+
+export function axisWeights(source: number, target: number, filter: Filter): AxisWeights {
+  const scale = source / target;
+  // OpenCV falls back to linear when INTER_AREA enlarges; so does whoever trains with it.
+  return filter === 'area' && scale > 1 ? areaWeights(source, target, scale) : triangleWeights(source, target, scale);
+}
+
+/** Each place is the mean of what it covers, parts of pixels included: OpenCV INTER_AREA. */
+function areaWeights(source: number, target: number, scale: number): AxisWeights {
+  const taps = Math.ceil(scale) + 1;
+  const axis = emptyAxis(target, taps);
+  for (let place = 0; place < target; place += 1) {
+    const from = place * scale;
+    const to = Math.min(from + scale, source);
+    const first = Math.floor(from);
+    const count = Math.min(Math.ceil(to), source) - first;
+    for (let tap = 0; tap < count; tap += 1) {
+      const covered = Math.min(first + tap + 1, to) - Math.max(first + tap, from);
+      axis.weights[place * taps + tap] = covered / (to - from);
+    }
+    axis.first[place] = first;
+    axis.count[place] = count;
+  }
+  return axis;
+}
+
+/** A triangle as wide as the reduction: Pillow's BILINEAR, and torch's bilinear with antialias. */
+function triangleWeights(source: number, target: number, scale: number): AxisWeights {
+  const stretch = Math.max(scale, 1);
+  const taps = Math.ceil(stretch) * 2 + 1;
+  const axis = emptyAxis(target, taps);
+  for (let place = 0; place < target; place += 1) {
+    const centre = (place + 0.5) * scale;
+    const first = Math.max(0, Math.trunc(centre - stretch + 0.5));
+    const count = Math.min(source, Math.trunc(centre + stretch + 0.5)) - first;
+    let sum = 0;
+    for (let tap = 0; tap < count; tap += 1) {
+      const weight = Math.max(0, 1 - Math.abs((first + tap - centre + 0.5) / stretch));
+      axis.weights[place * taps + tap] = weight;
+      sum += weight;
+    }
+    for (let tap = 0; tap < count; tap += 1) axis.weights[place * taps + tap]! /= sum;
+    axis.first[place] = first;
+    axis.count[place] = count;
+  }
+  return axis;
+}
+
+const emptyAxis = (target: number, taps: number): AxisWeights => ({
+  first: new Int32Array(target),
+  count: new Int32Array(target),
+  weights: new Float64Array(target * taps),
+  taps,
+});

@@ -1,0 +1,102 @@
+/** The shape of what a pack answers, checked before anybody believes it. */
+import { z } from 'zod';
+import type { FindingDraft } from '../domain/finding.ts';
+
+const finite = z.number().refine(Number.isFinite, 'must be a finite number');
+const point = z.tuple([finite, finite]);
+const label = z.string().min(1).max(64);
+const vertebra = z.enum(['T12', 'L1', 'L2', 'L3', 'L4', 'L5', 'S1']);
+const segment = z.enum(['T12/L1', 'L1/L2', 'L2/L3', 'L3/L4', 'L4/L5', 'L5/S1']);
+
+const shape = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('point'),
+    at: point,
+    label,
+    ellipse: z.strictObject({ rx: finite, ry: finite, angleRad: finite }).optional(),
+  }),
+  z.strictObject({ kind: z.literal('polygon'), points: z.array(point).min(3), label }),
+  z.strictObject({ kind: z.literal('line'), from: point, to: point, label }),
+]);
+
+const result = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('detected'),
+    grade: z.strictObject({ scale: z.literal('Meyerding'), value: z.enum(['I', 'II', 'III', 'IV', 'V']) }).optional(),
+    direction: z.enum(['anterior', 'posterior']).optional(),
+  }),
+  z.strictObject({ kind: z.literal('not-detected') }),
+  z.strictObject({ kind: z.literal('measured') }),
+  z.strictObject({
+    kind: z.literal('not-assessable'),
+    reason: z.enum([
+      'wrong-view',
+      'wrong-region',
+      'poor-quality',
+      'level-not-visible',
+      'levels-uncertain',
+      'unusual-anatomy',
+      'unlike-training-data',
+    ]),
+    explanation: z.string().min(1),
+  }),
+]);
+
+const draft = z.strictObject({
+  concept: z.enum(['spondylolisthesis', 'vertebral-height', 'view-and-quality']),
+  site: z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('vertebra'), level: vertebra }),
+    z.strictObject({ kind: z.literal('segment'), level: segment }),
+    z.strictObject({ kind: z.literal('image') }),
+  ]),
+  result,
+  measurements: z.array(
+    z.strictObject({
+      quantity: z.enum([
+        'slip',
+        'slip-percent',
+        'anterior-posterior-height-ratio',
+        'middle-posterior-height-ratio',
+        'posterior-height-ratio-to-neighbours',
+        'anterior-height',
+        'posterior-height',
+        'middle-height',
+      ]),
+      value: finite,
+      unit: z.enum(['%', 'mm', '1', 'deg']),
+      interval: point.refine(([low, high]) => low <= high, 'must go from low to high').optional(),
+    }),
+  ),
+  summary: z.string().min(1).max(300),
+  evidence: z
+    .strictObject({ sopUid: z.string().min(1), frame: z.int().nonnegative(), shapes: z.array(shape) })
+    .optional(),
+});
+
+/** Two findings of one concept at one site would get one id, and one of them would be lost. */
+const drafts = z.array(draft).superRefine((all, context) => {
+  const seen = new Set<string>();
+  for (const [index, { concept, site }] of all.entries()) {
+    const key = `${concept} at ${site.kind === 'image' ? 'image' : site.level}`;
+    if (seen.has(key)) context.addIssue({ code: 'custom', path: [index], message: `a second ${key}` });
+    seen.add(key);
+  }
+});
+
+/** The first faults found, or nothing. */
+export function faultOfDrafts(answer: unknown): string | undefined {
+  const result = drafts.safeParse(answer);
+  if (result.success) return undefined;
+  return result.error.issues
+    .slice(0, 3)
+    .map(({ path, message }) => `${path.join('.') || 'answer'}: ${message}`)
+    .join('; ');
+}
+
+// Fails to compile when the schema and the domain's type drift apart.
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
+type Comparable = Omit<FindingDraft, 'evidence'>;
+export const draftSchemaMatchesDomain: Same<keyof z.output<typeof draft>, keyof FindingDraft> &
+  Same<z.output<typeof draft>['concept'], Comparable['concept']> &
+  Same<z.output<typeof draft>['measurements'][number]['quantity'], Comparable['measurements'][number]['quantity']> &
+  Same<z.output<typeof result>['kind'], Comparable['result']['kind']> = true;
