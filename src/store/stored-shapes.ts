@@ -1,0 +1,105 @@
+/** What lies in the database as JSON, checked when it is read: a row of another version must not pass for one of this. */
+import { z } from 'zod';
+import { errorTable, type ErrorCode } from '../domain/errors.ts';
+import type { FindingDraft, PackIdentity, Reviewer } from '../domain/finding.ts';
+import { readingId, sopUid } from '../domain/ids.ts';
+import type { Outcome } from '../domain/outcome.ts';
+
+const point = z.tuple([z.number(), z.number()]).readonly();
+
+const overlayShape = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('point'),
+    at: point,
+    label: z.string(),
+    ellipse: z.object({ rx: z.number(), ry: z.number(), angleRad: z.number() }).exactOptional(),
+  }),
+  z.object({ kind: z.literal('polygon'), points: z.array(point).readonly(), label: z.string() }),
+  z.object({ kind: z.literal('line'), from: point, to: point, label: z.string() }),
+]);
+
+export const findingDraft: z.ZodType<FindingDraft> = z.object({
+  concept: z.enum(['spondylolisthesis', 'vertebral-height', 'view-and-quality']),
+  site: z.discriminatedUnion('kind', [
+    z.object({ kind: z.literal('vertebra'), level: z.enum(['T12', 'L1', 'L2', 'L3', 'L4', 'L5', 'S1']) }),
+    z.object({
+      kind: z.literal('segment'),
+      level: z.enum(['T12/L1', 'L1/L2', 'L2/L3', 'L3/L4', 'L4/L5', 'L5/S1']),
+    }),
+    z.object({ kind: z.literal('image') }),
+  ]),
+  result: z.discriminatedUnion('kind', [
+    z.object({
+      kind: z.literal('detected'),
+      grade: z.object({ scale: z.literal('Meyerding'), value: z.enum(['I', 'II', 'III', 'IV', 'V']) }).exactOptional(),
+      direction: z.enum(['anterior', 'posterior']).exactOptional(),
+    }),
+    z.object({ kind: z.literal('not-detected') }),
+    z.object({ kind: z.literal('measured') }),
+    z.object({
+      kind: z.literal('not-assessable'),
+      reason: z.enum([
+        'wrong-view',
+        'wrong-region',
+        'poor-quality',
+        'level-not-visible',
+        'levels-uncertain',
+        'unusual-anatomy',
+        'unlike-training-data',
+      ]),
+      explanation: z.string(),
+    }),
+  ]),
+  measurements: z
+    .array(
+      z.object({
+        quantity: z.enum([
+          'slip',
+          'slip-percent',
+          'anterior-posterior-height-ratio',
+          'middle-posterior-height-ratio',
+          'posterior-height-ratio-to-neighbours',
+          'anterior-height',
+          'posterior-height',
+          'middle-height',
+        ]),
+        value: z.number(),
+        unit: z.enum(['%', 'mm', '1', 'deg']),
+        interval: z.tuple([z.number(), z.number()]).readonly().exactOptional(),
+      }),
+    )
+    .readonly(),
+  summary: z.string(),
+  evidence: z
+    .object({ sopUid: z.string().transform(sopUid), frame: z.number(), shapes: z.array(overlayShape).readonly() })
+    .exactOptional(),
+});
+
+export const reviewer: z.ZodType<Reviewer> = z.object({ reference: z.string(), display: z.string() });
+
+export const packIdentity: z.ZodType<PackIdentity> = z.object({
+  name: z.string(),
+  version: z.string(),
+  title: z.string(),
+  sha256: z.string(),
+});
+
+const errorCode = z.enum(Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]]);
+const selection = z
+  .array(z.object({ seriesUid: z.string(), pack: z.string(), taken: z.boolean(), why: z.string() }))
+  .readonly();
+
+export const outcome: z.ZodType<Outcome> = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('analysed'),
+    readings: z.array(z.string().transform(readingId)).readonly(),
+    selection,
+    packFailures: z.array(z.object({ pack: z.string(), code: errorCode })).readonly(),
+  }),
+  z.object({
+    kind: z.literal('skipped'),
+    reason: z.enum(['no-pack-applies', 'no-image', 'unknown-modality']),
+    selection,
+  }),
+  z.object({ kind: z.literal('failed'), code: errorCode, detail: z.string().exactOptional() }),
+]);
