@@ -1,0 +1,33 @@
+/** What every codec takes and gives: one frame. */
+import { WetreadError } from '../../domain/errors.ts';
+import type { PixelShape } from './shape.ts';
+
+export type DecodedFrame = {
+  readonly rows: number;
+  readonly columns: number;
+  readonly components: number;
+  /** Precision of the codestream, which may be less or more than Bits Stored claims. */
+  readonly bits: number;
+  /** Colour by pixel. Codecs without a sign of their own give the bit pattern. */
+  readonly values: Uint8Array | Uint16Array | Uint32Array;
+  /** Lossy codecs may overshoot Bits Stored: such values are clamped, where the unused bits of lossless ones are cut off. */
+  readonly lossy: boolean;
+  /** The codec turned its colours into RGB on the way. */
+  readonly becameRgb: boolean;
+};
+
+/** Throws `dicom.corrupt-pixel-data` or `dicom.unsupported-pixels`. */
+export type FrameCodec = (encoded: Uint8Array, shape: PixelShape) => Promise<DecodedFrame> | DecodedFrame;
+
+export const corrupt = (detail: string, cause?: unknown) =>
+  new WetreadError('dicom.corrupt-pixel-data', detail, cause === undefined ? undefined : { cause });
+export const unsupported = (detail: string) => new WetreadError('dicom.unsupported-pixels', detail);
+
+/** Checked before decoding where the codestream says its size early, so that a small file cannot claim gigabytes. */
+export function demandSize(found: { rows: number; columns: number; components: number }, shape: PixelShape): void {
+  if (found.rows !== shape.rows || found.columns !== shape.columns || found.components !== shape.samplesPerPixel) {
+    throw corrupt(
+      `the picture is ${found.columns} × ${found.rows} × ${found.components}, the header says ${shape.columns} × ${shape.rows} × ${shape.samplesPerPixel}`,
+    );
+  }
+}

@@ -1,0 +1,109 @@
+/** Uncompressed pixels: little and big endian, one-bit, and YBR_FULL_422. */
+import { WetreadError } from '../../domain/errors.ts';
+import type { DicomDataset } from '../dataset.ts';
+import { corrupt, type DecodedFrame } from './frame.ts';
+import { bytesPerSample, samplesPerFrame, type PixelShape } from './shape.ts';
+
+/** One frame from an encapsulated uncompressed file (1.2.840.10008.1.2.1.98), always little endian. */
+export function decodeUncompressedFrame(encoded: Uint8Array, shape: PixelShape): DecodedFrame {
+  demandLength(encoded.length, frameBytes(shape), frameBytes(shape));
+  return frameOf(encoded, shape, false);
+}
+
+/** All frames of native Pixel Data, which follow each other without a gap. */
+export function* uncompressedFrames(
+  dataset: DicomDataset,
+  offset: number,
+  length: number,
+  shape: PixelShape,
+): Generator<DecodedFrame> {
+  const present = dataset.bytes.subarray(offset, offset + length);
+  if (present.length < length) throw new WetreadError('dicom.truncated', 'in the pixel data');
+  if (shape.bitsAllocated === 1) return yield* packedFrames(present, shape);
+  const each = frameBytes(shape);
+  demandLength(length, each * shape.frames, each);
+  // Eight-bit pixels written as big endian words (OW) stand in swapped pairs (PS3.5 annex A.3); as bytes (OB) they do not.
+  const swappedPairs = dataset.bigEndian && shape.bitsAllocated === 8 && dataset.pixelData?.vr === 'OW';
+  const native = swappedPairs ? Buffer.from(present.slice(0, present.length & ~1).buffer).swap16() : present;
+  for (let frame = 0; frame < shape.frames; frame++) {
+    yield frameOf(native.subarray(frame * each, (frame + 1) * each), shape, dataset.bigEndian);
+  }
+}
+
+/** YBR_FULL_422 shares its colour between two pixels (PS3.3 C.7.6.3.1.2), so it takes two bytes a pixel where others take three. */
+const frameBytes = (shape: PixelShape): number =>
+  shape.photometric === 'YBR_FULL_422'
+    ? shape.rows * shape.columns * 2
+    : samplesPerFrame(shape) * bytesPerSample(shape);
+
+function demandLength(present: number, claimed: number, each: number): void {
+  if (present < claimed) throw new WetreadError('dicom.truncated', `${present} bytes of pixels, ${claimed} claimed`);
+  // A byte or a row of padding is common; a whole frame more means that the header is wrong about what this is.
+  if (present - claimed >= Math.max(each, 2)) throw corrupt(`${present} bytes of pixels, ${claimed} claimed`);
+}
+
+function frameOf(bytes: Uint8Array, shape: PixelShape, bigEndian: boolean): DecodedFrame {
+  const values = shape.photometric === 'YBR_FULL_422' ? spread422(bytes, shape) : numbersOf(bytes, shape, bigEndian);
+  const interleaved = shape.planar && shape.photometric !== 'YBR_FULL_422' ? interleave(values, shape) : values;
+  return {
+    rows: shape.rows,
+    columns: shape.columns,
+    components: shape.samplesPerPixel,
+    bits: shape.bitsAllocated,
+    values: interleaved,
+    lossy: false,
+    becameRgb: false,
+  };
+}
+
+type Values = Uint8Array | Uint16Array | Uint32Array;
+
+function numbersOf(bytes: Uint8Array, shape: PixelShape, bigEndian: boolean): Values {
+  const count = samplesPerFrame(shape);
+  const width = bytesPerSample(shape);
+  // The copy aligns the values, and lets go of the file.
+  const copy = new Uint8Array(count * width);
+  copy.set(bytes.subarray(0, copy.length));
+  if (bigEndian) {
+    const buffer = Buffer.from(copy.buffer);
+    if (width === 2) buffer.swap16();
+    if (width === 4) buffer.swap32();
+  }
+  return width === 1 ? copy : width === 2 ? new Uint16Array(copy.buffer) : new Uint32Array(copy.buffer);
+}
+
+export function interleave(values: Values, shape: PixelShape): Values {
+  const pixels = shape.rows * shape.columns;
+  const mixed = values.slice();
+  for (let sample = 0; sample < 3; sample++) {
+    for (let pixel = 0, at = sample; pixel < pixels; pixel++, at += 3)
+      mixed[at] = values[sample * pixels + pixel] as number;
+  }
+  return mixed;
+}
+
+function spread422(bytes: Uint8Array, shape: PixelShape): Uint8Array {
+  if (shape.bitsAllocated !== 8 || shape.columns % 2 !== 0) {
+    throw new WetreadError('dicom.unsupported-pixels', 'YBR_FULL_422 with odd columns or more than 8 bits');
+  }
+  const pairs = (shape.rows * shape.columns) / 2;
+  const values = new Uint8Array(pairs * 6);
+  for (let pair = 0; pair < pairs; pair++) {
+    const [y1, y2, cb, cr] = bytes.subarray(pair * 4, pair * 4 + 4) as unknown as [number, number, number, number];
+    values.set([y1, cb, cr, y2, cb, cr], pair * 6);
+  }
+  return values;
+}
+
+/** One bit a pixel, least significant first, frames joined without padding (PS3.5 section 8.1.1). */
+function* packedFrames(bytes: Uint8Array, shape: PixelShape): Generator<DecodedFrame> {
+  const each = samplesPerFrame(shape);
+  demandLength(bytes.length, Math.ceil((each * shape.frames) / 8), Math.ceil(each / 8));
+  for (let frame = 0; frame < shape.frames; frame++) {
+    const values = new Uint8Array(each);
+    for (let index = 0, bit = frame * each; index < each; index++, bit++) {
+      values[index] = ((bytes[bit >> 3] as number) >> (bit & 7)) & 1;
+    }
+    yield { rows: shape.rows, columns: shape.columns, components: 1, bits: 1, values, lossy: false, becameRgb: false };
+  }
+}

@@ -1,0 +1,136 @@
+/** Decoding away from the main thread: a file that hangs or breaks a decoder costs that one file. */
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { WetreadError } from '../domain/errors.ts';
+import type { Logger } from '../domain/log.ts';
+import type { DecodedInstance, ImageDecoder } from '../domain/ports.ts';
+import type { DecodeAnswer } from './decoder-worker.ts';
+import { instanceOf } from './instance.ts';
+
+export type DecoderPoolOptions = {
+  readonly threads?: number;
+  /** Longest time for one file. */
+  readonly timeoutMs?: number;
+  /** Limit for a file and for its pixels decoded. */
+  readonly maxInstanceBytes?: number;
+  readonly logger: Logger;
+  /** Another thread's code, for tests of what becomes of one that hangs or dies. */
+  readonly workerUrl?: URL;
+};
+
+type Job = {
+  readonly file: Uint8Array;
+  readonly resolve: (instance: DecodedInstance) => void;
+  readonly reject: (error: unknown) => void;
+  readonly signal: AbortSignal | undefined;
+  readonly onAbort: () => void;
+};
+
+export function decoderPool(options: DecoderPoolOptions): ImageDecoder & { close(): Promise<void> } {
+  const { logger, timeoutMs = 60_000, maxInstanceBytes = 512 * 1024 * 1024 } = options;
+  const threads = options.threads ?? Math.min(4, availableParallelism());
+  const workerUrl = options.workerUrl ?? new URL('./decoder-worker.ts', import.meta.url);
+  const idle: Worker[] = [];
+  const busy = new Map<Worker, { readonly job: Job; readonly deadline: NodeJS.Timeout }>();
+  const waiting: Job[] = [];
+  let closed = false;
+
+  function start(): Worker {
+    const worker = new Worker(workerUrl, {
+      workerData: { maxInstanceBytes },
+      // Codecs write to standard output, where the command line prints its answers.
+      stdout: true,
+      stderr: true,
+      execArgv: [],
+    });
+    worker.unref();
+    worker.on('message', (answer: DecodeAnswer) => settle(worker, answer));
+    worker.on('error', (error) => replace(worker, `the decoder stopped: ${error.message}`));
+    worker.on('exit', () => replace(worker, 'the decoder stopped'));
+    return worker;
+  }
+
+  /** Takes a broken thread out of service. The next job that finds none idle starts another. */
+  function replace(worker: Worker, reason: string): void {
+    const at = idle.indexOf(worker);
+    if (at >= 0) idle.splice(at, 1);
+    const task = busy.get(worker);
+    if (task === undefined) return;
+    busy.delete(worker);
+    clearTimeout(task.deadline);
+    void worker.terminate();
+    logger.error('decoder replaced', { reason });
+    fail(task.job, new WetreadError('dicom.corrupt-pixel-data', reason));
+    next();
+  }
+
+  function next(): void {
+    while (waiting.length > 0 && (idle.length > 0 || busy.size < threads))
+      run(idle.pop() ?? start(), waiting.shift() as Job);
+  }
+
+  function run(worker: Worker, job: Job): void {
+    const deadline = setTimeout(() => replace(worker, `not decoded within ${timeoutMs} ms`), timeoutMs);
+    busy.set(worker, { job, deadline });
+    worker.ref();
+    // The file is copied: its memory stays the caller's, and small files share theirs with others (Buffer's pool).
+    worker.postMessage(job.file, []);
+  }
+
+  function settle(worker: Worker, answer: DecodeAnswer): void {
+    const task = busy.get(worker);
+    // An answer that crossed its own deadline: the job has been answered.
+    if (task === undefined) return;
+    busy.delete(worker);
+    clearTimeout(task.deadline);
+    worker.unref();
+    idle.push(worker);
+    task.job.signal?.removeEventListener('abort', task.job.onAbort);
+    if (answer.kind === 'decoded') task.job.resolve(instanceOf(answer.parts));
+    else task.job.reject(new WetreadError(answer.code, answer.detail));
+    next();
+  }
+
+  function fail(job: Job, error: unknown): void {
+    job.signal?.removeEventListener('abort', job.onAbort);
+    job.reject(error);
+  }
+
+  // Loading a thread takes a fifth of a second, which the first film need not wait for.
+  for (let count = 0; count < threads; count++) idle.push(start());
+
+  return {
+    decode(file, signal) {
+      return new Promise((resolve, reject) => {
+        if (closed) return reject(new WetreadError('internal.unexpected', 'the decoder is closed'));
+        if (signal?.aborted) return reject(signal.reason);
+        if (file.length > maxInstanceBytes) return reject(new WetreadError('dicom.too-large', `${file.length} bytes`));
+        const job: Job = {
+          file,
+          resolve,
+          reject,
+          signal,
+          onAbort: () => {
+            const at = waiting.indexOf(job);
+            if (at >= 0) waiting.splice(at, 1);
+            // One that is being decoded ends soon by itself or by its deadline; nobody waits for it any more.
+            reject(signal?.reason);
+          },
+        };
+        signal?.addEventListener('abort', job.onAbort, { once: true });
+        waiting.push(job);
+        next();
+      });
+    },
+    async close() {
+      closed = true;
+      const stopping = [...idle, ...busy.keys()];
+      for (const { deadline } of busy.values()) clearTimeout(deadline);
+      const unanswered = [...waiting.splice(0), ...[...busy.values()].map(({ job }) => job)];
+      for (const job of unanswered) fail(job, new WetreadError('internal.unexpected', 'the decoder is closed'));
+      busy.clear();
+      idle.length = 0;
+      await Promise.all(stopping.map((worker) => worker.terminate()));
+    },
+  };
+}

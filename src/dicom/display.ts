@@ -1,0 +1,253 @@
+/** From stored values to what a reader would see: modality LUT, VOI, polarity (PS3.4 annex N), as 0 black to 1 white. */
+import { WetreadError } from '../domain/errors.ts';
+import type { StoredPixels } from '../domain/image.ts';
+import type { Attributes, DicomDataset } from './dataset.ts';
+
+/** A look-up table as PS3.3 C.11.1 describes it: values below the first entry take it, above the last take that. */
+export type Lut = { readonly first: number; readonly bits: number; readonly entries: Uint16Array };
+
+type Modality =
+  | { readonly kind: 'linear'; readonly slope: number; readonly intercept: number }
+  | { readonly kind: 'table'; readonly lut: Lut };
+type Voi =
+  | {
+      readonly kind: 'window';
+      readonly function: 'LINEAR' | 'LINEAR_EXACT' | 'SIGMOID';
+      readonly center: number;
+      readonly width: number;
+    }
+  | { readonly kind: 'table'; readonly lut: Lut }
+  /** No window at all: from the least to the greatest value that is not padding. */
+  | { readonly kind: 'range' };
+
+/** Plain data, so that it crosses to another thread. */
+export type Display =
+  | {
+      readonly kind: 'grey';
+      /** One for all frames, or one for each. */
+      readonly frames: readonly { readonly modality: Modality; readonly voi: Voi }[];
+      readonly inverted: boolean;
+      /** Stored values from … to that stand for "nothing was imaged here". */
+      readonly padding: readonly [number, number] | undefined;
+    }
+  | { readonly kind: 'colour' }
+  | { readonly kind: 'palette'; readonly luminance: Float32Array; readonly first: number };
+
+export function displayOf(
+  dataset: DicomDataset,
+  pixels: Pick<StoredPixels, 'photometric' | 'signed' | 'frames'>,
+): Display {
+  if (pixels.photometric === 'PALETTE COLOR') return paletteOf(dataset);
+  if (!pixels.photometric.startsWith('MONOCHROME')) return { kind: 'colour' };
+  const [shared] = dataset.items('SharedFunctionalGroupsSequence');
+  const perFrame = dataset.items('PerFrameFunctionalGroupsSequence');
+  const differs = perFrame.some(
+    (group) => group.has('FrameVOILUTSequence') || group.has('PixelValueTransformationSequence'),
+  );
+  const one = (frame: Attributes | undefined) => ({
+    modality: modalityOf(firstItem('PixelValueTransformationSequence', frame, shared) ?? dataset, pixels.signed),
+    voi: voiOf(firstItem('FrameVOILUTSequence', frame, shared) ?? dataset, pixels.signed),
+  });
+  const inverse = dataset.text('PresentationLUTShape') === 'INVERSE';
+  return {
+    kind: 'grey',
+    frames: differs ? Array.from({ length: pixels.frames }, (_, frame) => one(perFrame[frame])) : [one(undefined)],
+    // A writer of MONOCHROME1 with INVERSE says the same thing twice (PS3.3 C.11.6): it is one inversion, not two.
+    inverted: pixels.photometric === 'MONOCHROME1' || inverse,
+    padding: paddingOf(dataset, pixels.signed),
+  };
+}
+
+const firstItem = (
+  keyword: 'FrameVOILUTSequence' | 'PixelValueTransformationSequence',
+  ...groups: (Attributes | undefined)[]
+) => groups.flatMap((group) => group?.items(keyword) ?? [])[0];
+
+const asSigned = (word: number): number => (word << 16) >> 16;
+
+function modalityOf(from: Attributes, signed: boolean): Modality {
+  const [item] = from.items('ModalityLUTSequence');
+  const lut = item && lutOf(item, signed);
+  if (lut !== undefined) return { kind: 'table', lut };
+  return { kind: 'linear', slope: from.decimal('RescaleSlope') || 1, intercept: from.decimal('RescaleIntercept') ?? 0 };
+}
+
+function voiOf(from: Attributes, signed: boolean): Voi {
+  const [item] = from.items('VOILUTSequence');
+  // C.11.2: when both are there either may be used; the table is what the device meant exactly.
+  const lut = item && lutOf(item, signed);
+  if (lut !== undefined) return { kind: 'table', lut };
+  const center = from.decimal('WindowCenter');
+  const width = from.decimal('WindowWidth');
+  const named = from.text('VOILUTFunction') ?? 'LINEAR';
+  const shape = named === 'SIGMOID' || named === 'LINEAR_EXACT' ? named : 'LINEAR';
+  // C.11.2.1.2: LINEAR needs a width of at least 1, the others more than 0.
+  const usable = center !== undefined && width !== undefined && (shape === 'LINEAR' ? width >= 1 : width > 0);
+  return usable ? { kind: 'window', function: shape, center, width } : { kind: 'range' };
+}
+
+function lutOf(item: Attributes, signed: boolean): Lut | undefined {
+  const [count, first, bits] = item.words('LUTDescriptor');
+  if (count === undefined || first === undefined || bits === undefined) return undefined;
+  const length = count === 0 ? 65536 : count;
+  const words = item.words('LUTData');
+  const raw = item.raw('LUTData') ?? new Uint8Array();
+  // Eight-bit tables are packed two to a word by some writers, one to a word by others (C.11.1.1.1).
+  const entries =
+    bits <= 8 && words.length < length && raw.length >= length
+      ? Uint16Array.from(raw.subarray(0, length))
+      : words.subarray(0, length);
+  if (entries.length < length)
+    throw new WetreadError('dicom.unsupported-pixels', `a look-up table of ${entries.length} entries claims ${length}`);
+  if (bits < 1 || bits > 16) throw new WetreadError('dicom.unsupported-pixels', `a look-up table of ${bits} bits`);
+  return { first: signed ? asSigned(first) : first, bits, entries };
+}
+
+function paddingOf(dataset: DicomDataset, signed: boolean): readonly [number, number] | undefined {
+  const read = (keyword: 'PixelPaddingValue' | 'PixelPaddingRangeLimit') => {
+    const word = dataset.unsigned(keyword);
+    return word === undefined || !signed ? word : asSigned(word);
+  };
+  const value = read('PixelPaddingValue');
+  if (value === undefined) return undefined;
+  const limit = read('PixelPaddingRangeLimit') ?? value;
+  return [Math.min(value, limit), Math.max(value, limit)];
+}
+
+function paletteOf(dataset: DicomDataset): Display {
+  const [count, first] = dataset.words('RedPaletteColorLookupTableDescriptor');
+  const colours = (['Red', 'Green', 'Blue'] as const).map((colour) => {
+    const [, , bits = 16] = dataset.words(`${colour}PaletteColorLookupTableDescriptor`);
+    const words = dataset.words(`${colour}PaletteColorLookupTableData`);
+    const length = count === 0 ? 65536 : (count ?? 0);
+    const raw = dataset.raw(`${colour}PaletteColorLookupTableData`) ?? new Uint8Array();
+    const packed = bits <= 8 && words.length < length;
+    return { scale: 2 ** bits - 1, entries: packed ? Uint16Array.from(raw) : words };
+  });
+  const [red, green, blue] = colours;
+  const length = Math.min(...colours.map(({ entries }) => entries.length));
+  if (red === undefined || green === undefined || blue === undefined || first === undefined || length === 0) {
+    throw new WetreadError('dicom.unsupported-pixels', 'palette colour without a plain palette');
+  }
+  const part = (colour: typeof red, index: number) => (colour.entries[index] as number) / colour.scale;
+  const luminance = Float32Array.from({ length }, (_, index) =>
+    luma(part(red, index), part(green, index), part(blue, index)),
+  );
+  return { kind: 'palette', luminance, first };
+}
+
+/** ITU-R BT.601, as YBR_FULL uses it (PS3.3 C.7.6.3.1.2). */
+const luma = (red: number, green: number, blue: number): number => 0.299 * red + 0.587 * green + 0.114 * blue;
+
+/** One frame as intensities. */
+export function greyOf(pixels: StoredPixels, display: Display, frame: number): Float32Array {
+  const count = pixels.rows * pixels.columns;
+  if (!(frame >= 0 && frame < pixels.frames)) throw new RangeError(`frame ${frame} of ${pixels.frames}`);
+  if (display.kind === 'colour') return luminanceOf(pixels, frame);
+  const stored = pixels.values.subarray(frame * count, (frame + 1) * count);
+  if (display.kind === 'palette') {
+    const { luminance, first } = display;
+    const last = luminance.length - 1;
+    return Float32Array.from(
+      stored as Uint16Array,
+      (index) => luminance[Math.min(Math.max(index - first, 0), last)] as number,
+    );
+  }
+  const transform = display.frames[display.frames.length === 1 ? 0 : frame] as (typeof display.frames)[number];
+  // A range is the whole object's, so that the frames of one run keep their relation to each other.
+  const range =
+    transform.voi.kind === 'range' ? rangeOf(pixels.values, display.padding, transform.modality) : undefined;
+  const intensity = intensityOf(transform.modality, transform.voi, range, display.inverted);
+
+  const grey = new Float32Array(count);
+  if (pixels.bitsStored > 16) {
+    for (let index = 0; index < count; index++) grey[index] = intensity(stored[index] as number);
+    return grey;
+  }
+  // At most 65536 values can occur: each is worked out once.
+  const lowest = pixels.signed ? -(2 ** (pixels.bitsStored - 1)) : 0;
+  const table = Float32Array.from({ length: 2 ** pixels.bitsStored }, (_, index) => intensity(index + lowest));
+  for (let index = 0; index < count; index++) grey[index] = table[(stored[index] as number) - lowest] as number;
+  return grey;
+}
+
+function luminanceOf(pixels: StoredPixels, frame: number): Float32Array {
+  const { values } = pixels;
+  const count = pixels.rows * pixels.columns;
+  const white = 2 ** pixels.bitsStored - 1;
+  const grey = new Float32Array(count);
+  const isRgb = pixels.photometric === 'RGB';
+  for (let index = 0, at = frame * count * 3; index < count; index++, at += 3) {
+    const first = values[at] as number;
+    grey[index] = (isRgb ? luma(first, values[at + 1] as number, values[at + 2] as number) : first) / white;
+  }
+  return grey;
+}
+
+function rangeOf(
+  values: ArrayLike<number>,
+  padding: readonly [number, number] | undefined,
+  modality: Modality,
+): readonly [number, number] {
+  let least = Infinity;
+  let most = -Infinity;
+  const [from, to] = padding ?? [1, 0];
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index] as number;
+    if (value >= from && value <= to) continue;
+    if (value < least) least = value;
+    if (value > most) most = value;
+  }
+  if (least > most) return [0, 1];
+  const ends = [applyModality(modality, least), applyModality(modality, most)] as const;
+  return [Math.min(...ends), Math.max(...ends)];
+}
+
+export function applyModality(modality: Modality, stored: number): number {
+  return modality.kind === 'linear' ? stored * modality.slope + modality.intercept : lookUp(modality.lut, stored);
+}
+
+function lookUp({ first, entries }: Lut, value: number): number {
+  const index = Math.trunc(value) - first;
+  return entries[index < 0 ? 0 : index >= entries.length ? entries.length - 1 : index] as number;
+}
+
+function intensityOf(
+  modality: Modality,
+  voi: Voi,
+  range: readonly [number, number] | undefined,
+  inverted: boolean,
+): (stored: number) => number {
+  const shown = voiFunction(voi, range);
+  return (stored) => {
+    const intensity = shown(applyModality(modality, stored));
+    return inverted ? 1 - intensity : intensity;
+  };
+}
+
+const clamp = (value: number): number => (value <= 0 ? 0 : value >= 1 ? 1 : value);
+
+/** PS3.3 C.11.2.1.2 and C.11.2.1.3, with an output of 0 to 1. */
+function voiFunction(voi: Voi, range: readonly [number, number] = [0, 1]): (value: number) => number {
+  if (voi.kind === 'table') {
+    const white = 2 ** voi.lut.bits - 1;
+    return (value) => lookUp(voi.lut, value) / white;
+  }
+  if (voi.kind === 'range') {
+    const [least, most] = range;
+    return most === least ? () => 0 : (value) => clamp((value - least) / (most - least));
+  }
+  const { center, width } = voi;
+  switch (voi.function) {
+    case 'SIGMOID':
+      return (value) => 1 / (1 + Math.exp((-4 * (value - center)) / width));
+    case 'LINEAR_EXACT':
+      return (value) => clamp((value - center) / width + 0.5);
+    case 'LINEAR':
+      return (value) => {
+        if (value <= center - 0.5 - (width - 1) / 2) return 0;
+        if (value > center - 0.5 + (width - 1) / 2) return 1;
+        return (value - (center - 0.5)) / (width - 1) + 0.5;
+      };
+  }
+}
