@@ -53,11 +53,16 @@ export function backendAuthorization(options: BackendAuthorizationOptions): Auth
   let renewal: Promise<Held> | undefined;
 
   async function discover(): Promise<Endpoint> {
-    const answer = await ask(`${fhirBaseUrl}/.well-known/smart-configuration`, { headers: { accept: 'application/json' } });
+    const answer = await ask(`${fhirBaseUrl}/.well-known/smart-configuration`, {
+      headers: { accept: 'application/json' },
+    });
     const configuration = smartConfiguration.safeParse(answer.body);
     if (!answer.ok || !configuration.success) {
       // A server in the middle of its start answers 503 here; a server without SMART answers 404 for ever.
-      throw new WetreadError(answer.status >= 500 ? 'chart.unreachable' : 'chart.bad-answer', `no SMART configuration (HTTP ${answer.status})`);
+      throw new WetreadError(
+        answer.status >= 500 ? 'chart.unreachable' : 'chart.bad-answer',
+        `no SMART configuration (HTTP ${answer.status})`,
+      );
     }
     const url = configuration.data.token_endpoint;
     if (fhirBaseUrl.startsWith('https:') && !url.startsWith('https:')) {
@@ -73,7 +78,11 @@ export function backendAuthorization(options: BackendAuthorizationOptions): Auth
       grant_type: 'client_credentials',
       scope,
       client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
-      client_assertion: await keys.assertion({ clientId, audience: endpoint.url, ...(endpoint.algorithm === undefined ? {} : { algorithm: endpoint.algorithm }) }),
+      client_assertion: await keys.assertion({
+        clientId,
+        audience: endpoint.url,
+        ...(endpoint.algorithm === undefined ? {} : { algorithm: endpoint.algorithm }),
+      }),
     });
     const asked = now();
     const answer = await ask(endpoint.url, { method: 'POST', body: form, headers: { accept: 'application/json' } });
@@ -86,7 +95,10 @@ export function backendAuthorization(options: BackendAuthorizationOptions): Auth
     endpoint = undefined;
     const reason = oauthError(answer.body);
     logger.error('no access token for the chart', { status: answer.status, reason, clientId });
-    throw new WetreadError(answer.status >= 500 || answer.status === 429 ? 'chart.unreachable' : 'chart.refused', `the token endpoint answered HTTP ${answer.status} ${reason}`.trim());
+    throw new WetreadError(
+      answer.status >= 500 || answer.status === 429 ? 'chart.unreachable' : 'chart.refused',
+      `the token endpoint answered HTTP ${answer.status} ${reason}`.trim(),
+    );
   }
 
   async function ask(url: string, init: RequestInit): Promise<{ ok: boolean; status: number; body: unknown }> {

@@ -25,10 +25,15 @@ const noOrder: ReadonlySet<string> = new Set(['draft', 'entered-in-error', 'revo
 type Person = { readonly id: PatientId; readonly records: readonly Patient[] };
 
 export function fhirChart({ client, identifierSystems }: FhirChartOptions): Chart {
-  async function locate(study: StudySummary, hint: { readonly patientId?: PatientId }, signal?: AbortSignal): Promise<ChartLink> {
+  async function locate(
+    study: StudySummary,
+    hint: { readonly patientId?: PatientId },
+    signal?: AbortSignal,
+  ): Promise<ChartLink> {
     const [imagingStudies, orders] = await Promise.all([imagingStudiesOf(study, signal), ordersOf(study, signal)]);
     const person = await personOf(study, hint, imagingStudies, orders, signal);
-    const theirs = <Resource extends { subject: Reference }>(resources: readonly Resource[]) => resources.filter(({ subject }) => isAbout(subject, person));
+    const theirs = <Resource extends { subject: Reference }>(resources: readonly Resource[]) =>
+      resources.filter(({ subject }) => isAbout(subject, person));
 
     const imagingStudy = theirs(imagingStudies)[0];
     const based = imagingStudy?.basedOn?.map((one) => idOf('ServiceRequest', one)).find((id) => id !== undefined);
@@ -58,7 +63,11 @@ export function fhirChart({ client, identifierSystems }: FhirChartOptions): Char
 
   async function ordersOf(study: StudySummary, signal?: AbortSignal): Promise<ServiceRequest[]> {
     if (study.accession === undefined || study.accession === '') return [];
-    const found = await client.search('ServiceRequest', { identifier: token(identifierSystems.accession, study.accession) }, { signal });
+    const found = await client.search(
+      'ServiceRequest',
+      { identifier: token(identifierSystems.accession, study.accession) },
+      { signal },
+    );
     return found.filter(({ status }) => !noOrder.has(status));
   }
 
@@ -67,25 +76,48 @@ export function fhirChart({ client, identifierSystems }: FhirChartOptions): Char
    * whatever else is known must not contradict it. A finding in the wrong chart is worse than none, so a contradiction
    * stops here and is tried again later: charts and archives are put right by people, and an order may still be coming.
    */
-  async function personOf(study: StudySummary, hint: { readonly patientId?: PatientId }, imagingStudies: readonly ImagingStudy[], orders: readonly ServiceRequest[], signal?: AbortSignal): Promise<Person> {
+  async function personOf(
+    study: StudySummary,
+    hint: { readonly patientId?: PatientId },
+    imagingStudies: readonly ImagingStudy[],
+    orders: readonly ServiceRequest[],
+    signal?: AbortSignal,
+  ): Promise<Person> {
     const fromStudies = await people(imagingStudies, signal);
-    if (fromStudies.length > 0) return agreed(fromStudies, study, hint, 'several ImagingStudy resources with this UID belong to different patients', signal);
+    if (fromStudies.length > 0)
+      return agreed(
+        fromStudies,
+        study,
+        hint,
+        'several ImagingStudy resources with this UID belong to different patients',
+        signal,
+      );
 
     const fromOrders = await people(orders, signal);
-    if (fromOrders.length > 0) return agreed(fromOrders, study, hint, 'orders of different patients carry this accession number', signal);
+    if (fromOrders.length > 0)
+      return agreed(fromOrders, study, hint, 'orders of different patients carry this accession number', signal);
 
     const fromNumber = await withRecordNumber(study, signal);
-    if (fromNumber.length > 0) return agreed(fromNumber, study, hint, 'several patients carry this medical record number', signal);
+    if (fromNumber.length > 0)
+      return agreed(fromNumber, study, hint, 'several patients carry this medical record number', signal);
 
     if (hint.patientId !== undefined) return agreed([await follow(hint.patientId, signal)], study, hint, '', signal);
     const unset = identifierSystems.patient === undefined && study.dicomPatientId !== undefined;
     throw new WetreadError('chart.patient-unknown', unset ? 'WETREAD_PATIENT_IDENTIFIER_SYSTEM is not set' : undefined);
   }
 
-  async function agreed(candidates: readonly Person[], study: StudySummary, hint: { readonly patientId?: PatientId }, ambiguity: string, signal?: AbortSignal): Promise<Person> {
+  async function agreed(
+    candidates: readonly Person[],
+    study: StudySummary,
+    hint: { readonly patientId?: PatientId },
+    ambiguity: string,
+    signal?: AbortSignal,
+  ): Promise<Person> {
     // The hint may name a record that was merged into another since.
     const hinted = hint.patientId === undefined ? undefined : (await follow(hint.patientId, signal)).id;
-    const fitting = candidates.filter((person) => !contradictsRecordNumber(person, study) && (hinted === undefined || person.id === hinted));
+    const fitting = candidates.filter(
+      (person) => !contradictsRecordNumber(person, study) && (hinted === undefined || person.id === hinted),
+    );
     if (fitting.length === 1) return fitting[0]!;
     if (candidates.length > 1) {
       const certain = fitting.filter((person) => carriesRecordNumber(person, study));
@@ -102,21 +134,32 @@ export function fhirChart({ client, identifierSystems }: FhirChartOptions): Char
   }
 
   /** The patients these resources are about, each once, merged records followed. */
-  async function people(resources: readonly { readonly subject: Reference }[], signal?: AbortSignal): Promise<Person[]> {
+  async function people(
+    resources: readonly { readonly subject: Reference }[],
+    signal?: AbortSignal,
+  ): Promise<Person[]> {
     const ids = new Set(resources.map(({ subject }) => idOf('Patient', subject)).filter((id) => id !== undefined));
     const persons = new Map<string, Person>();
     for (const id of ids) {
       const person = await follow(id, signal);
       const before = persons.get(person.id);
-      persons.set(person.id, before === undefined ? person : { id: person.id, records: [...before.records, ...person.records] });
+      persons.set(
+        person.id,
+        before === undefined ? person : { id: person.id, records: [...before.records, ...person.records] },
+      );
     }
     return [...persons.values()];
   }
 
   async function withRecordNumber(study: StudySummary, signal?: AbortSignal): Promise<Person[]> {
     // Without the system a number says nothing: two hospitals' patients may share it.
-    if (identifierSystems.patient === undefined || study.dicomPatientId === undefined || study.dicomPatientId === '') return [];
-    const found = await client.search('Patient', { identifier: token(identifierSystems.patient, study.dicomPatientId) }, { signal });
+    if (identifierSystems.patient === undefined || study.dicomPatientId === undefined || study.dicomPatientId === '')
+      return [];
+    const found = await client.search(
+      'Patient',
+      { identifier: token(identifierSystems.patient, study.dicomPatientId) },
+      { signal },
+    );
     const persons = new Map<string, Person>();
     for (const patient of found) {
       const person = await followFrom(patient, signal);
@@ -129,7 +172,10 @@ export function fhirChart({ client, identifierSystems }: FhirChartOptions): Char
     try {
       return await followFrom(await client.read('Patient', id, signal), signal);
     } catch (error) {
-      if (error instanceof WetreadError && error.code === 'chart.not-found') throw new WetreadError('chart.patient-unknown', 'the patient that is referred to is not in the chart', { cause: error });
+      if (error instanceof WetreadError && error.code === 'chart.not-found')
+        throw new WetreadError('chart.patient-unknown', 'the patient that is referred to is not in the chart', {
+          cause: error,
+        });
       throw error;
     }
   }
@@ -146,10 +192,15 @@ export function fhirChart({ client, identifierSystems }: FhirChartOptions): Char
   }
 
   function numbersOf(person: Person): string[] {
-    return person.records.flatMap(({ identifier = [] }) => identifier.filter(({ system }) => system === identifierSystems.patient).map(({ value = '' }: Identifier) => value.trim()));
+    return person.records.flatMap(({ identifier = [] }) =>
+      identifier
+        .filter(({ system }) => system === identifierSystems.patient)
+        .map(({ value = '' }: Identifier) => value.trim()),
+    );
   }
 
-  const comparable = (study: StudySummary) => (identifierSystems.patient === undefined ? undefined : study.dicomPatientId?.trim() || undefined);
+  const comparable = (study: StudySummary) =>
+    identifierSystems.patient === undefined ? undefined : study.dicomPatientId?.trim() || undefined;
 
   function carriesRecordNumber(person: Person, study: StudySummary): boolean {
     const number = comparable(study);

@@ -19,7 +19,11 @@ export type ResourceOf<Type extends FhirResource['resourceType']> = Extract<Fhir
 /** Every method throws `chart.*` errors; an abort by the caller throws the signal's reason. */
 export interface FhirClient {
   readonly baseUrl: string;
-  read<Type extends FhirResource['resourceType']>(type: Type, id: string, signal?: AbortSignal): Promise<ResourceOf<Type>>;
+  read<Type extends FhirResource['resourceType']>(
+    type: Type,
+    id: string,
+    signal?: AbortSignal,
+  ): Promise<ResourceOf<Type>>;
   /** All pages, matches only. Throws when there are more than `limit`: half an answer must not decide anything. */
   search<Type extends FhirResource['resourceType']>(
     type: Type,
@@ -88,14 +92,24 @@ export function fhirClient(options: FhirClientOptions): FhirClient {
         auth?.refused(token);
         continue;
       }
-      const wait = attempt < retries && mayRepeat(request, fault) ? waitBefore(attempt, retryMs, fault.retryAfterMs) : undefined;
+      const wait =
+        attempt < retries && mayRepeat(request, fault) ? waitBefore(attempt, retryMs, fault.retryAfterMs) : undefined;
       if (wait === undefined) throw asChartError(fault, request, logger);
-      logger.debug('FHIR request repeated', { method: request.method, resourceType: request.type, status: fault.status, waitMs: Math.round(wait) });
+      logger.debug('FHIR request repeated', {
+        method: request.method,
+        resourceType: request.type,
+        status: fault.status,
+        waitMs: Math.round(wait),
+      });
       await sleep(wait, undefined, signal === undefined ? {} : { signal });
     }
   }
 
-  async function attemptOnce(request: Call, token: string | undefined, signal: AbortSignal | undefined): Promise<Fault | { answer: unknown }> {
+  async function attemptOnce(
+    request: Call,
+    token: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<Fault | { answer: unknown }> {
     const deadline = AbortSignal.timeout(timeoutMs);
     const headers: Record<string, string> = { ...request.headers };
     if (request.body !== undefined) headers['content-type'] = 'application/fhir+json';
@@ -117,7 +131,9 @@ export function fhirClient(options: FhirClientOptions): FhirClient {
   function onOurServer(link: string): string {
     const base = new URL(`${baseUrl}/`);
     const target = URL.canParse(link, base) ? new URL(link, base) : undefined;
-    const stays = target !== undefined && (target.pathname.startsWith(base.pathname) || target.pathname === base.pathname.slice(0, -1));
+    const stays =
+      target !== undefined &&
+      (target.pathname.startsWith(base.pathname) || target.pathname === base.pathname.slice(0, -1));
     if (!stays) throw new WetreadError('chart.bad-answer', 'a "next" link leads to another server');
     return `${base.origin}${target.pathname}${target.search}`;
   }
@@ -126,7 +142,10 @@ export function fhirClient(options: FhirClientOptions): FhirClient {
     baseUrl,
 
     async read(type, id, signal) {
-      const answer = await call({ method: 'GET', url: `${type}/${encodeURIComponent(id)}`, type, repeatable: true }, signal);
+      const answer = await call(
+        { method: 'GET', url: `${type}/${encodeURIComponent(id)}`, type, repeatable: true },
+        signal,
+      );
       return ofType(type, answer);
     },
 
@@ -143,9 +162,11 @@ export function fhirClient(options: FhirClientOptions): FhirClient {
         const page: Bundle = ofType('Bundle', await call({ method: 'GET', url, type, repeatable: true }, signal));
         for (const { resource, search } of page.entry ?? []) {
           // Included resources and warnings (OperationOutcome) travel in the same list as the matches.
-          if (resource?.resourceType === type && search?.mode !== 'include') found.push(resource as ResourceOf<typeof type>);
+          if (resource?.resourceType === type && search?.mode !== 'include')
+            found.push(resource as ResourceOf<typeof type>);
         }
-        if (found.length > limit) throw new WetreadError('chart.bad-answer', `more than ${limit} ${type} resources match`);
+        if (found.length > limit)
+          throw new WetreadError('chart.bad-answer', `more than ${limit} ${type} resources match`);
         const next: string | undefined = page.link?.find(({ relation }) => relation === 'next')?.url;
         url = next === undefined ? undefined : onOurServer(next);
       }
@@ -153,16 +174,31 @@ export function fhirClient(options: FhirClientOptions): FhirClient {
     },
 
     async create(resource, { ifNoneExist, signal } = {}) {
-      const headers = { prefer: 'return=representation', ...(ifNoneExist === undefined ? {} : { 'if-none-exist': ifNoneExist }) };
+      const headers = {
+        prefer: 'return=representation',
+        ...(ifNoneExist === undefined ? {} : { 'if-none-exist': ifNoneExist }),
+      };
       const type = resource.resourceType;
-      return sameType(resource, await call({ method: 'POST', url: type, type, body: resource, headers, repeatable: ifNoneExist !== undefined }, signal));
+      return sameType(
+        resource,
+        await call(
+          { method: 'POST', url: type, type, body: resource, headers, repeatable: ifNoneExist !== undefined },
+          signal,
+        ),
+      );
     },
 
     async update(resource, { ifMatch, signal } = {}) {
       const type = resource.resourceType;
-      const headers = { prefer: 'return=representation', ...(ifMatch === undefined ? {} : { 'if-match': `W/"${ifMatch}"` }) };
+      const headers = {
+        prefer: 'return=representation',
+        ...(ifMatch === undefined ? {} : { 'if-match': `W/"${ifMatch}"` }),
+      };
       const url = `${type}/${encodeURIComponent(resource.id)}`;
-      return sameType(resource, await call({ method: 'PUT', url, type, body: resource, headers, repeatable: true }, signal));
+      return sameType(
+        resource,
+        await call({ method: 'PUT', url, type, body: resource, headers, repeatable: true }, signal),
+      );
     },
 
     async remove(type, id, signal) {
@@ -170,14 +206,23 @@ export function fhirClient(options: FhirClientOptions): FhirClient {
     },
 
     async transaction(bundle, signal) {
-      const answer = await call({ method: 'POST', url: baseUrl, type: 'Bundle', body: bundle, repeatable: false }, signal);
+      const answer = await call(
+        { method: 'POST', url: baseUrl, type: 'Bundle', body: bundle, repeatable: false },
+        signal,
+      );
       return ofType('Bundle', answer);
     },
 
     async probe(signal) {
-      const statement: CapabilityStatement = ofType('CapabilityStatement', await call({ method: 'GET', url: 'metadata', type: 'CapabilityStatement', repeatable: true }, signal));
+      const statement: CapabilityStatement = ofType(
+        'CapabilityStatement',
+        await call({ method: 'GET', url: 'metadata', type: 'CapabilityStatement', repeatable: true }, signal),
+      );
       if (statement.fhirVersion !== undefined && !statement.fhirVersion.startsWith('4.')) {
-        throw new WetreadError('chart.bad-answer', `it speaks FHIR ${statement.fhirVersion.slice(0, 10)}; Wetread needs R4`);
+        throw new WetreadError(
+          'chart.bad-answer',
+          `it speaks FHIR ${statement.fhirVersion.slice(0, 10)}; Wetread needs R4`,
+        );
       }
     },
   };
@@ -209,7 +254,8 @@ function faultOf(thrown: unknown, timedOut: boolean): Fault {
   const { response, config } = error as KitError;
   if (response === undefined) {
     const code = (error.cause as { code?: unknown } | undefined)?.code;
-    const unsent = code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EAI_AGAIN' || code === 'UND_ERR_CONNECT_TIMEOUT';
+    const unsent =
+      code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EAI_AGAIN' || code === 'UND_ERR_CONNECT_TIMEOUT';
     return new Fault(typeof code === 'string' ? new Error(code) : error, undefined, undefined, undefined, unsent);
   }
   return new Fault(error, response.status, response.data, retryAfterMs(config?.headers?.get('retry-after')));
@@ -239,7 +285,8 @@ function asChartError(fault: Fault, request: Call, logger: Logger): WetreadError
   const issues = loggableIssues(fault.data, [request.url, request.body]);
   const cause = new FhirFailure(status, request.method, request.type, issues);
   const code = codeOf(status);
-  if (code !== 'chart.not-found') logger.warn('FHIR server refused', { method: request.method, resourceType: request.type, status, issues, code });
+  if (code !== 'chart.not-found')
+    logger.warn('FHIR server refused', { method: request.method, resourceType: request.type, status, issues, code });
   return new WetreadError(code, `HTTP ${status} to ${request.method} ${request.type}`, { cause });
 }
 

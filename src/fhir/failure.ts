@@ -66,4 +66,5 @@ function textsIn(sent: unknown): string[] {
 }
 
 /** Names of resource types and addresses of code systems say nothing of a patient, and the sentence is unreadable without them. */
-const vocabulary = /^(https?:\/\/(terminology\.)?hl7\.org\S*|http:\/\/(loinc|snomed)\.\S*|[A-Z][A-Za-z]*(Report|Request|Study|vation|vice|vider|ance))$/;
+const vocabulary =
+  /^(https?:\/\/(terminology\.)?hl7\.org\S*|http:\/\/(loinc|snomed)\.\S*|[A-Z][A-Za-z]*(Report|Request|Study|vation|vice|vider|ance))$/;

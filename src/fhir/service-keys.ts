@@ -39,14 +39,26 @@ export type ServiceKeysOptions = {
 /** SMART: at most five minutes; less survives a clock that is a little off. */
 const assertionSeconds = 240;
 
-const jwks = z.object({ keys: z.array(z.looseObject({ kty: z.string(), d: z.string().min(1), alg: z.string().optional(), kid: z.string().optional() })).min(1) });
+const jwks = z.object({
+  keys: z
+    .array(
+      z.looseObject({ kty: z.string(), d: z.string().min(1), alg: z.string().optional(), kid: z.string().optional() }),
+    )
+    .min(1),
+});
 
-type Pair = { readonly algorithm: SignatureAlgorithm; readonly kid: string; readonly privateKey: CryptoKey; readonly publicJwk: JWK };
+type Pair = {
+  readonly algorithm: SignatureAlgorithm;
+  readonly kid: string;
+  readonly privateKey: CryptoKey;
+  readonly publicJwk: JWK;
+};
 
 export async function serviceKeys({ dataDir, keyFile, logger }: ServiceKeysOptions): Promise<ServiceKeys> {
   const path = keyFile ?? join(dataDir, 'service-keys.json');
   const text = keyFile === undefined ? await keptFile(path, makeJwks) : await readGiven(keyFile);
-  if (((await stat(path)).mode & 0o077) !== 0) logger.warn('the private key file can be read by others than its owner', { path });
+  if (((await stat(path)).mode & 0o077) !== 0)
+    logger.warn('the private key file can be read by others than its owner', { path });
   const pairs = await pairsFrom(text, path);
 
   return {

@@ -1,6 +1,16 @@
 /** The codes that go into the chart. Each was read in a primary text; docs/conformance-fhir.md says where. Where no code was checked, there is text only. */
 import type { CodeableConcept, Coding } from 'fhir/r4.js';
-import type { Concept, Direction, MeasuredQuantity, MeyerdingGrade, NotAssessableReason, Segment, Site, Unit, Vertebra } from '../domain/finding.ts';
+import type {
+  Concept,
+  Direction,
+  MeasuredQuantity,
+  MeyerdingGrade,
+  NotAssessableReason,
+  Segment,
+  Site,
+  Unit,
+  Vertebra,
+} from '../domain/finding.ts';
 
 export const systems = {
   loinc: 'http://loinc.org',
@@ -19,9 +29,17 @@ export const systems = {
   wetread: 'urn:oid:2.25.250832574448679098535890850504587790097',
 } as const;
 
-export const aiAsserted: Coding = { system: systems.observationValue, code: 'AIAST', display: 'Artificial Intelligence asserted' };
+export const aiAsserted: Coding = {
+  system: systems.observationValue,
+  code: 'AIAST',
+  display: 'Artificial Intelligence asserted',
+};
 /** AI Transparency on FHIR, 1.0.0-ballot: a clinician has reviewed and asserted what an AI had reported. */
-export const clinicianAsserted: Coding = { system: systems.aiTransparency, code: 'CLINAST_AIRPT', display: 'Clinician Asserted from AI Reported' };
+export const clinicianAsserted: Coding = {
+  system: systems.aiTransparency,
+  code: 'CLINAST_AIRPT',
+  display: 'Clinician Asserted from AI Reported',
+};
 
 export const imagingReport: CodeableConcept = {
   coding: [{ system: systems.loinc, code: '18748-4', display: 'Diagnostic imaging study' }],
@@ -34,15 +52,23 @@ export const radiology: CodeableConcept = {
     { system: systems.loinc, code: 'LP29684-5', display: 'Radiology' },
   ],
 };
-export const imaging: CodeableConcept = { coding: [{ system: systems.observationCategory, code: 'imaging', display: 'Imaging' }] };
+export const imaging: CodeableConcept = {
+  coding: [{ system: systems.observationCategory, code: 'imaging', display: 'Imaging' }],
+};
 
 export const author: CodeableConcept = { coding: [{ system: systems.participant, code: 'author', display: 'Author' }] };
-export const verifier: CodeableConcept = { coding: [{ system: systems.participant, code: 'verifier', display: 'Verifier' }] };
+export const verifier: CodeableConcept = {
+  coding: [{ system: systems.participant, code: 'verifier', display: 'Verifier' }],
+};
 
 export const detected: Coding = { system: systems.snomed, code: '260373001', display: 'Detected' };
 export const notDetected: Coding = { system: systems.snomed, code: '260415000', display: 'Not detected' };
-export const positive: CodeableConcept = { coding: [{ system: systems.interpretation, code: 'POS', display: 'Positive' }] };
-export const negative: CodeableConcept = { coding: [{ system: systems.interpretation, code: 'NEG', display: 'Negative' }] };
+export const positive: CodeableConcept = {
+  coding: [{ system: systems.interpretation, code: 'POS', display: 'Positive' }],
+};
+export const negative: CodeableConcept = {
+  coding: [{ system: systems.interpretation, code: 'NEG', display: 'Negative' }],
+};
 
 const own = (code: string, text: string, ...others: Coding[]): CodeableConcept => ({
   coding: [...others, { system: systems.wetread, code, display: text }],
@@ -50,7 +76,11 @@ const own = (code: string, text: string, ...others: Coding[]): CodeableConcept =
 });
 
 export const concepts: Record<Concept, CodeableConcept> = {
-  spondylolisthesis: own('spondylolisthesis', 'Spondylolisthesis', { system: systems.snomed, code: '274152003', display: 'Spondylolisthesis' }),
+  spondylolisthesis: own('spondylolisthesis', 'Spondylolisthesis', {
+    system: systems.snomed,
+    code: '274152003',
+    display: 'Spondylolisthesis',
+  }),
   'vertebral-height': own('vertebral-height', 'Height of the vertebral body'),
   'view-and-quality': own('view-and-quality', 'View and quality of the image'),
 };
@@ -66,7 +96,8 @@ const quantityTexts: Record<MeasuredQuantity, string> = {
   'posterior-height': 'Posterior vertebral height',
 };
 export const quantity = (name: MeasuredQuantity): CodeableConcept => own(name, quantityTexts[name]);
-export const interval = (name: MeasuredQuantity): CodeableConcept => own(`${name}-interval-95`, `${quantityTexts[name]}: 95 % interval`);
+export const interval = (name: MeasuredQuantity): CodeableConcept =>
+  own(`${name}-interval-95`, `${quantityTexts[name]}: 95 % interval`);
 
 export const gradeQuestion = own('meyerding-grade', 'Meyerding grade');
 export const grade = (value: MeyerdingGrade): CodeableConcept => own(`meyerding-${value}`, `Meyerding grade ${value}`);
@@ -89,13 +120,23 @@ export const reasonTexts: Record<NotAssessableReason, string> = {
 /** `1` is UCUM's ratio without a unit; people read nothing there. */
 export const unitText: Record<Unit, string> = { '%': '%', mm: 'mm', '1': '', deg: '°' };
 
-const vertebraCodes: Partial<Record<Vertebra, string>> = { T12: '23215003', L1: '66794005', L2: '14293000', L3: '36470004', L4: '11994002', L5: '49668003' };
+const vertebraCodes: Partial<Record<Vertebra, string>> = {
+  T12: '23215003',
+  L1: '66794005',
+  L2: '14293000',
+  L3: '36470004',
+  L4: '11994002',
+  L5: '49668003',
+};
 const discCodes: Partial<Record<Segment, string>> = { 'L4/L5': '84020006', 'L5/S1': '715056000' };
 const lumbarSpine = '122496007';
 
 /** Undefined for the whole image of something that is not known to be the lumbar spine. */
 export function bodySite(site: Site, wholeIsLumbarSpine: boolean): CodeableConcept | undefined {
-  if (site.kind === 'image') return wholeIsLumbarSpine ? { coding: [{ system: systems.snomed, code: lumbarSpine }], text: 'Lumbar spine' } : undefined;
+  if (site.kind === 'image')
+    return wholeIsLumbarSpine
+      ? { coding: [{ system: systems.snomed, code: lumbarSpine }], text: 'Lumbar spine' }
+      : undefined;
   const code = site.kind === 'vertebra' ? vertebraCodes[site.level] : discCodes[site.level];
   const text = site.kind === 'vertebra' ? `Vertebra ${site.level}` : `Segment ${site.level}`;
   return { ...(code === undefined ? {} : { coding: [{ system: systems.snomed, code }] }), text };

@@ -24,19 +24,29 @@ export function conclusionOf(reading: Reading): string {
     ...open.map((finding) => sentence(finding.summary)),
     ...rejected.map((finding) => `Rejected by the reviewer: ${sentence(finding.summary)}`),
     clear.length > 0 ? `Nothing suspected at ${listed(clear.map(({ site }) => siteText(site)))}.` : '',
-    ...unjudged.map(({ site, result }) => (result.kind === 'not-assessable' ? `Not assessable (${siteText(site)}): ${reasonTexts[result.reason]}. ${sentence(result.explanation)}` : '')),
+    ...unjudged.map(({ site, result }) =>
+      result.kind === 'not-assessable'
+        ? `Not assessable (${siteText(site)}): ${reasonTexts[result.reason]}. ${sentence(result.explanation)}`
+        : '',
+    ),
   ];
-  return sentences.filter((text) => text !== '').join(' ').trim();
+  return sentences
+    .filter((text) => text !== '')
+    .join(' ')
+    .trim();
 }
 
 /** One line on where this finding stands. */
 export function standingOf(finding: Finding, reading: Reading): string {
   const { verdict } = finding;
   if (verdict.kind === 'confirmed') return `AI finding, confirmed by ${verdict.by.display} on ${day(verdict.at)}.`;
-  if (verdict.kind === 'rejected') return `AI suggestion, rejected by ${verdict.by.display} on ${day(verdict.at)}: ${verdict.reason}`;
-  if (reading.review.kind === 'final') return `AI result, released with the reading reviewed by ${reading.review.by.display} on ${day(reading.review.at)}.`;
+  if (verdict.kind === 'rejected')
+    return `AI suggestion, rejected by ${verdict.by.display} on ${day(verdict.at)}: ${verdict.reason}`;
+  if (reading.review.kind === 'final')
+    return `AI result, released with the reading reviewed by ${reading.review.by.display} on ${day(reading.review.at)}.`;
   return 'AI suggestion, not yet reviewed.';
 }
 
 const sentence = (text: string): string => (text === '' || /[.!?]$/.test(text) ? text : `${text}.`);
-const listed = (words: readonly string[]): string => (words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`);
+const listed = (words: readonly string[]): string =>
+  words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`;

@@ -25,6 +25,9 @@ type Stored = WrittenResource & { readonly id: string };
 type Change = { readonly written: Written; readonly stored: Stored | undefined };
 
 export function fhirReport({ client, publicUrl, reportStatus, packs }: FhirReportOptions): Output {
+  /** Medplum refuses transactions of more than eight entries with If-None-Exist; such a server is asked without from then on. */
+  let conditional = true;
+
   return {
     name: 'fhir-report',
 
@@ -35,7 +38,9 @@ export function fhirReport({ client, publicUrl, reportStatus, packs }: FhirRepor
       for (let round = 0; round < mostRounds; round += 1) {
         const { stored, removed } = await look(wanted, signal);
         if (isOlderThan(reading, stored)) return;
-        const changes = wanted.map((written) => ({ written, stored: stored.get(written.key) })).filter(({ written, stored: before }) => differs(written, before, stored));
+        const changes = wanted
+          .map((written) => ({ written, stored: stored.get(written.key) }))
+          .filter(({ written, stored: before }) => differs(written, before, stored));
         // A server that stores things a little differently (rounded, re-sorted) would look different for ever: its word that it took them is enough.
         const complete = wanted.every(({ key }) => stored.has(key));
         if (changes.length === 0 || (allAcknowledged && complete && !removed)) return;
@@ -47,7 +52,10 @@ export function fhirReport({ client, publicUrl, reportStatus, packs }: FhirRepor
   };
 
   /** What of this reading is in the chart. Servers that ignore If-None-Exist, and two writers at once, make duplicates: the oldest stays. */
-  async function look(wanted: readonly Written[], signal: AbortSignal | undefined): Promise<{ stored: Map<string, Stored>; removed: boolean }> {
+  async function look(
+    wanted: readonly Written[],
+    signal: AbortSignal | undefined,
+  ): Promise<{ stored: Map<string, Stored>; removed: boolean }> {
     const stored = new Map<string, Stored>();
     let removed = false;
     // Referring resources first: servers refuse to delete what is still referred to.
@@ -55,7 +63,11 @@ export function fhirReport({ client, publicUrl, reportStatus, packs }: FhirRepor
       const ofType = wanted.filter(({ resource }) => resource.resourceType === type);
       for (const some of chunks(ofType, identitiesPerSearch)) {
         const parameter = some[0]!.lookUp.parameter;
-        const found = (await client.search(type, { [parameter]: some.map(({ lookUp }) => lookUp.value).join(',') }, { signal })) as Stored[];
+        const found = (await client.search(
+          type,
+          { [parameter]: some.map(({ lookUp }) => lookUp.value).join(',') },
+          { signal },
+        )) as Stored[];
         for (const { key } of some) {
           const [first, ...others] = found.filter((resource) => carries(resource, key)).sort(oldestFirst);
           if (first !== undefined) stored.set(key, first);
@@ -84,17 +96,21 @@ export function fhirReport({ client, publicUrl, reportStatus, packs }: FhirRepor
   }
 
   /** True when the server confirms that every change is now what it holds. */
-  async function send(changes: readonly Change[], stored: ReadonlyMap<string, Stored>, signal: AbortSignal | undefined): Promise<boolean> {
-    const bundle = transactionOf(changes, stored, client.baseUrl);
+  async function send(
+    changes: readonly Change[],
+    stored: ReadonlyMap<string, Stored>,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
     try {
-      const answer = await client.transaction(bundle, signal);
-      return bundle.entry!.every((entry, index) => {
-        const status = answer.entry?.[index]?.response?.status ?? '';
-        // 200 to a conditional create: somebody else was first, and what is there is not yet ours.
-        return entry.request!.method === 'POST' ? status.startsWith('201') : status.startsWith('200');
-      });
+      return await inOneTransaction(changes, stored, conditional, signal);
     } catch (error) {
       const status = httpStatusOf(error);
+      if (status === 400 && conditional) {
+        // Without the condition two writers can both create; the look after the write removes one of the two.
+        const acknowledged = await inOneTransaction(changes, stored, false, signal);
+        conditional = false;
+        return acknowledged;
+      }
       // Changed or duplicated since we looked: look again.
       if (status === 409 || status === 412) return false;
       if (status === 404 || status === 405 || status === 501) return oneByOne(changes, stored, signal);
@@ -102,8 +118,27 @@ export function fhirReport({ client, publicUrl, reportStatus, packs }: FhirRepor
     }
   }
 
+  async function inOneTransaction(
+    changes: readonly Change[],
+    stored: ReadonlyMap<string, Stored>,
+    withCondition: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
+    const bundle = transactionOf(changes, stored, client.baseUrl, withCondition);
+    const answer = await client.transaction(bundle, signal);
+    return bundle.entry!.every((entry, index) => {
+      const status = answer.entry?.[index]?.response?.status ?? '';
+      // 200 to a conditional create: somebody else was first, and what is there is not yet ours.
+      return entry.request!.method === 'POST' ? status.startsWith('201') : status.startsWith('200');
+    });
+  }
+
   /** For servers without transactions. A crash in the middle leaves a part; the output is still owed and the next write completes it. */
-  async function oneByOne(changes: readonly Change[], before: ReadonlyMap<string, Stored>, signal: AbortSignal | undefined): Promise<boolean> {
+  async function oneByOne(
+    changes: readonly Change[],
+    before: ReadonlyMap<string, Stored>,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
     const stored = new Map(before);
     for (const { written, stored: present } of changes) {
       const resource = resolved(written.resource, (key) => placeOf(stored.get(key)) ?? urn(key));
@@ -118,9 +153,16 @@ export function fhirReport({ client, publicUrl, reportStatus, packs }: FhirRepor
   }
 }
 
-function transactionOf(changes: readonly Change[], stored: ReadonlyMap<string, Stored>, baseUrl: string): Bundle {
+function transactionOf(
+  changes: readonly Change[],
+  stored: ReadonlyMap<string, Stored>,
+  baseUrl: string,
+  withCondition: boolean,
+): Bundle {
   // Not the keys themselves: some servers replace an entry's URN wherever it occurs, in our identifiers too.
-  const fresh = new Map(changes.filter((change) => change.stored === undefined).map(({ written }) => [written.key, urn(randomUUID())]));
+  const fresh = new Map(
+    changes.filter((change) => change.stored === undefined).map(({ written }) => [written.key, urn(randomUUID())]),
+  );
   const place = (key: string) => placeOf(stored.get(key)) ?? fresh.get(key) ?? urn(key);
   return {
     resourceType: 'Bundle',
@@ -128,23 +170,37 @@ function transactionOf(changes: readonly Change[], stored: ReadonlyMap<string, S
     entry: changes.map(({ written, stored: present }): BundleEntry => {
       const resource = resolved(written.resource, place);
       const type = resource.resourceType;
-      if (present === undefined) return { fullUrl: place(written.key), resource, request: { method: 'POST', url: type, ifNoneExist: ifNoneExist(written) } };
+      if (present === undefined)
+        return {
+          fullUrl: place(written.key),
+          resource,
+          request: { method: 'POST', url: type, ...(withCondition ? { ifNoneExist: ifNoneExist(written) } : {}) },
+        };
       const version = present.meta?.versionId;
       return {
         fullUrl: `${baseUrl}/${type}/${present.id}`,
         resource: { ...resource, id: present.id },
-        request: { method: 'PUT', url: `${type}/${present.id}`, ...(version === undefined ? {} : { ifMatch: `W/"${version}"` }) },
+        request: {
+          method: 'PUT',
+          url: `${type}/${present.id}`,
+          ...(version === undefined ? {} : { ifMatch: `W/"${version}"` }),
+        },
       };
     }),
   };
 }
 
-const placeOf = (stored: Stored | undefined): string | undefined => (stored === undefined ? undefined : `${stored.resourceType}/${stored.id}`);
+const placeOf = (stored: Stored | undefined): string | undefined =>
+  stored === undefined ? undefined : `${stored.resourceType}/${stored.id}`;
 const ifNoneExist = ({ lookUp }: Written): string => `${lookUp.parameter}=${encodeURIComponent(lookUp.value)}`;
 
 /** The resource with its references between entries put in their places. */
 function resolved<Resource extends WrittenResource>(resource: Resource, place: (key: string) => string): Resource {
-  return JSON.parse(JSON.stringify(resource), (name, value: unknown) => (name === 'reference' && typeof value === 'string' && value.startsWith(urn('')) ? place(value.slice(urn('').length)) : value)) as Resource;
+  return JSON.parse(JSON.stringify(resource), (name, value: unknown) =>
+    name === 'reference' && typeof value === 'string' && value.startsWith(urn(''))
+      ? place(value.slice(urn('').length))
+      : value,
+  ) as Resource;
 }
 
 function carries(resource: Stored, key: string): boolean {
@@ -161,14 +217,26 @@ function oldestFirst(a: Stored, b: Stored): number {
 function differs({ resource }: Written, present: Stored | undefined, stored: ReadonlyMap<string, Stored>): boolean {
   if (present === undefined) return true;
   if (resource.resourceType === 'Device') return false;
-  return !includes(present, resolved(resource, (key) => placeOf(stored.get(key)) ?? urn(key)));
+  return !includes(
+    present,
+    resolved(resource, (key) => placeOf(stored.get(key)) ?? urn(key)),
+  );
 }
 
 /** Whether everything we would write is there already; servers add ids, versions and defaults of their own. */
 function includes(present: unknown, wanted: unknown): boolean {
-  if (Array.isArray(wanted)) return Array.isArray(present) && present.length === wanted.length && wanted.every((one, index) => includes(present[index], one));
+  if (Array.isArray(wanted))
+    return (
+      Array.isArray(present) &&
+      present.length === wanted.length &&
+      wanted.every((one, index) => includes(present[index], one))
+    );
   if (wanted !== null && typeof wanted === 'object') {
-    return present !== null && typeof present === 'object' && Object.entries(wanted).every(([name, value]) => includes((present as Record<string, unknown>)[name], value));
+    return (
+      present !== null &&
+      typeof present === 'object' &&
+      Object.entries(wanted).every(([name, value]) => includes((present as Record<string, unknown>)[name], value))
+    );
   }
   return present === wanted;
 }
@@ -179,10 +247,16 @@ function isOlderThan(reading: Reading, stored: ReadonlyMap<string, Stored>): boo
   if (report?.status === 'final' && reading.review.kind !== 'final') return true;
   return reading.findings.some(({ id, verdict }) => {
     const status = (stored.get(id) as Observation | undefined)?.status;
-    return reading.review.kind !== 'final' && verdict.kind === 'unreviewed' && (status === 'final' || status === 'entered-in-error');
+    return (
+      reading.review.kind !== 'final' &&
+      verdict.kind === 'unreviewed' &&
+      (status === 'final' || status === 'entered-in-error')
+    );
   });
 }
 
 function chunks<Item>(items: readonly Item[], size: number): Item[][] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) => items.slice(index * size, (index + 1) * size));
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
+    items.slice(index * size, (index + 1) * size),
+  );
 }

@@ -8,9 +8,15 @@ export function narrative(paragraphs: readonly string[]): Narrative {
 
 /** XML 1.0 forbids most control characters even escaped: one of them in a reviewer's comment would make every server refuse the report. */
 export function plain(text: string): string {
-  // oxlint-disable-next-line no-control-regex
-  return text.toWellFormed().replaceAll(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, ' ').trim();
+  const allowed = (character: string) =>
+    /[\t\n\r]/.test(character) || (character >= ' ' && character !== '\ufffe' && character !== '\uffff');
+  return Array.from(text.toWellFormed(), (character) => (allowed(character) ? character : ' '))
+    .join('')
+    .trim();
 }
+
+/** Annotations are markdown in R4, and some viewers let HTML in markdown through. */
+export const markdown = (text: string): string => plain(text).replaceAll('<', '&lt;');
 
 const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 const escaped = (text: string): string => plain(text).replaceAll(/[&<>"']/g, (character) => entities[character]!);

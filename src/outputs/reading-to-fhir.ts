@@ -1,12 +1,23 @@
 /** One reading as FHIR R4 resources: Device, Observations, DiagnosticReport, Provenance. Pure: the same reading always gives the same resources. */
-import type { CodeableConcept, Coding, Device, DiagnosticReport, Identifier, Observation, ObservationComponent, Provenance, Quantity, Reference } from 'fhir/r4.js';
+import type {
+  CodeableConcept,
+  Coding,
+  Device,
+  DiagnosticReport,
+  Identifier,
+  Observation,
+  ObservationComponent,
+  Provenance,
+  Quantity,
+  Reference,
+} from 'fhir/r4.js';
 import type { Finding, Measurement, PackIdentity, Reading, Reviewer } from '../domain/finding.ts';
 import { uuidOf } from '../domain/identity.ts';
 import type { PackSummary } from '../domain/ports.ts';
 import type { StudyRecord } from '../domain/study.ts';
 import * as codes from './codes.ts';
 import { conclusionOf, standingOf } from './conclusion.ts';
-import { narrative, plain } from './narrative.ts';
+import { markdown, narrative, plain } from './narrative.ts';
 
 export type ReportStatus = 'partial' | 'preliminary';
 
@@ -40,7 +51,12 @@ export function readingToFhir(reading: Reading, study: StudyRecord, options: Rea
   ];
 }
 
-type Context = { readonly reading: Reading; readonly study: StudyRecord; readonly options: ReadingToFhirOptions; readonly deviceKey: string };
+type Context = {
+  readonly reading: Reading;
+  readonly study: StudyRecord;
+  readonly options: ReadingToFhirOptions;
+  readonly deviceKey: string;
+};
 
 /** Other weights under the same version number are another device: results must be traceable to the weights. */
 export const deviceKeyOf = ({ name, version, sha256 }: PackIdentity): string => uuidOf('device', name, version, sha256);
@@ -53,7 +69,15 @@ function byIdentifier<Resource extends WrittenResource>(key: string, resource: R
 
 function deviceOf({ reading: { pack }, options, deviceKey }: Context): Device {
   const about = options.pack?.sha256 === pack.sha256 ? options.pack : undefined;
-  const notes = about === undefined ? [] : [`Intended use: ${about.intendedUse}`, `Trained on: ${about.trainedOn}`, ...about.limitations.map((text) => `Limitation: ${text}`), ...(about.demonstration ? ['For demonstration only; not a medical device.'] : [])];
+  const notes =
+    about === undefined
+      ? []
+      : [
+          `Intended use: ${about.intendedUse}`,
+          `Trained on: ${about.trainedOn}`,
+          ...about.limitations.map((text) => `Limitation: ${text}`),
+          ...(about.demonstration ? ['For demonstration only; not a medical device.'] : []),
+        ];
   return {
     resourceType: 'Device',
     text: narrative([`AI model ${pack.title}, version ${pack.version}.`, ...notes]),
@@ -64,17 +88,24 @@ function deviceOf({ reading: { pack }, options, deviceKey }: Context): Device {
     type: { text: 'AI model for medical images' },
     version: [{ value: pack.version }, { type: { text: 'SHA-256 of the weights' }, value: pack.sha256 }],
     url: options.publicUrl,
-    ...(notes.length === 0 ? {} : { note: notes.map((text) => ({ text: plain(text) })) }),
+    ...(notes.length === 0 ? {} : { note: notes.map((text) => ({ text: markdown(text) })) }),
   };
 }
 
 function observationOf(context: Context, finding: Finding): Observation {
   const { reading, study, options, deviceKey } = context;
   const { verdict, result } = finding;
-  const reviewer = verdict.kind === 'unreviewed' ? (reading.review.kind === 'final' ? reading.review.by : undefined) : verdict.by;
-  const site = codes.bodySite(finding.site, options.pack?.regions.length === 1 && options.pack.regions[0] === 'lumbar-spine');
+  const reviewer =
+    verdict.kind === 'unreviewed' ? (reading.review.kind === 'final' ? reading.review.by : undefined) : verdict.by;
+  const site = codes.bodySite(
+    finding.site,
+    options.pack?.regions.length === 1 && options.pack.regions[0] === 'lumbar-spine',
+  );
   const components = componentsOf(finding);
-  const note = verdict.kind === 'rejected' ? [{ ...authorOf(verdict.by), time: verdict.at, text: `Rejected: ${plain(verdict.reason)}` }] : [];
+  const note =
+    verdict.kind === 'rejected'
+      ? [{ ...authorOf(verdict.by), time: verdict.at, text: markdown(`Rejected: ${verdict.reason}`) }]
+      : [];
   return {
     resourceType: 'Observation',
     meta: { security: [labelOf(finding, reading)] },
@@ -89,7 +120,11 @@ function observationOf(context: Context, finding: Finding): Observation {
     issued: verdict.kind === 'unreviewed' ? issuedAt(reading) : verdict.at,
     ...(reviewer === undefined ? {} : { performer: [practitioner(reviewer)] }),
     ...valueOf(finding),
-    ...(result.kind === 'detected' ? { interpretation: [codes.positive] } : result.kind === 'not-detected' ? { interpretation: [codes.negative] } : {}),
+    ...(result.kind === 'detected'
+      ? { interpretation: [codes.positive] }
+      : result.kind === 'not-detected'
+        ? { interpretation: [codes.negative] }
+        : {}),
     ...(note.length === 0 ? {} : { note }),
     ...(site === undefined ? {} : { bodySite: site }),
     method: { text: `${plain(reading.pack.title)}, version ${plain(reading.pack.version)} (AI)` },
@@ -114,14 +149,22 @@ function labelOf({ verdict }: Finding, { review }: Reading): Coding {
   return verdict.kind === 'confirmed' || review.kind === 'final' ? codes.clinicianAsserted : codes.aiAsserted;
 }
 
-function valueOf({ result, summary }: Finding): Pick<Observation, 'valueCodeableConcept' | 'dataAbsentReason' | 'valueString'> {
+function valueOf({
+  result,
+  summary,
+}: Finding): Pick<Observation, 'valueCodeableConcept' | 'dataAbsentReason' | 'valueString'> {
   switch (result.kind) {
     case 'detected':
       return { valueCodeableConcept: { coding: [codes.detected], text: plain(summary) } };
     case 'not-detected':
       return { valueCodeableConcept: { coding: [codes.notDetected], text: plain(summary) } };
     case 'not-assessable':
-      return { dataAbsentReason: { coding: [codes.notPerformed], text: plain(`${codes.reasonTexts[result.reason]}: ${result.explanation}`) } };
+      return {
+        dataAbsentReason: {
+          coding: [codes.notPerformed],
+          text: plain(`${codes.reasonTexts[result.reason]}: ${result.explanation}`),
+        },
+      };
     case 'measured':
       // Numbers are in the components; without any, the sentence is the result.
       return { valueString: plain(summary) };
@@ -130,17 +173,26 @@ function valueOf({ result, summary }: Finding): Pick<Observation, 'valueCodeable
 
 function componentsOf({ result, measurements }: Finding): ObservationComponent[] {
   const words: ObservationComponent[] = [];
-  if (result.kind === 'detected' && result.grade !== undefined) words.push({ code: codes.gradeQuestion, valueCodeableConcept: codes.grade(result.grade.value) });
-  if (result.kind === 'detected' && result.direction !== undefined) words.push({ code: codes.directionQuestion, valueCodeableConcept: codes.direction(result.direction) });
+  if (result.kind === 'detected' && result.grade !== undefined)
+    words.push({ code: codes.gradeQuestion, valueCodeableConcept: codes.grade(result.grade.value) });
+  if (result.kind === 'detected' && result.direction !== undefined)
+    words.push({ code: codes.directionQuestion, valueCodeableConcept: codes.direction(result.direction) });
   return [...words, ...measurements.flatMap(measured)];
 }
 
 /** R4 has no place for an interval beside a value; a second component keeps it queryable without an extension. */
 function measured({ quantity, value, unit, interval }: Measurement): ObservationComponent[] {
-  const amount = (number: number): Quantity => ({ value: rounded(number), ...(codes.unitText[unit] === '' ? {} : { unit: codes.unitText[unit] }), system: codes.systems.ucum, code: unit });
+  const amount = (number: number): Quantity => ({
+    value: rounded(number),
+    ...(codes.unitText[unit] === '' ? {} : { unit: codes.unitText[unit] }),
+    system: codes.systems.ucum,
+    code: unit,
+  });
   return [
     { code: codes.quantity(quantity), valueQuantity: amount(value) },
-    ...(interval === undefined ? [] : [{ code: codes.interval(quantity), valueRange: { low: amount(interval[0]), high: amount(interval[1]) } }]),
+    ...(interval === undefined
+      ? []
+      : [{ code: codes.interval(quantity), valueRange: { low: amount(interval[0]), high: amount(interval[1]) } }]),
   ];
 }
 
@@ -151,11 +203,17 @@ function reportOf(context: Context): DiagnosticReport {
   const { reading, study, options } = context;
   const final = reading.review.kind === 'final' ? reading.review : undefined;
   const conclusion = plain(conclusionOf(reading));
-  const results = reading.findings.filter(({ verdict }) => verdict.kind !== 'rejected').map(({ id }) => ({ reference: urn(id) }));
+  const results = reading.findings
+    .filter(({ verdict }) => verdict.kind !== 'rejected')
+    .map(({ id }) => ({ reference: urn(id) }));
   return {
     resourceType: 'DiagnosticReport',
     meta: { security: [final === undefined ? codes.aiAsserted : codes.clinicianAsserted] },
-    text: narrative([`${reading.pack.title}, version ${reading.pack.version}`, ...(study.description === undefined ? [] : [study.description]), conclusion]),
+    text: narrative([
+      `${reading.pack.title}, version ${reading.pack.version}`,
+      ...(study.description === undefined ? [] : [study.description]),
+      conclusion,
+    ]),
     identifier: [identifierOf(reading.id)],
     ...basedOn(study),
     status: final === undefined ? options.reportStatus : 'final',
@@ -181,11 +239,15 @@ function provenancesOf(context: Context): Written<Provenance>[] {
   const written = [
     provenance('read', reading.id, {
       resourceType: 'Provenance',
-      text: narrative([`Read by ${reading.pack.title}, version ${reading.pack.version} (${reading.executionProvider}).`]),
+      meta: { security: [codes.aiAsserted] },
+      text: narrative([
+        `Read by ${reading.pack.title}, version ${reading.pack.version} (${reading.executionProvider}).`,
+      ]),
       target: all.map((key) => ({ reference: urn(key) })),
       occurredDateTime: reading.readAt,
       recorded: reading.readAt,
-      reason: [{ coding: [codes.aiAsserted] }],
+      // The AI Transparency guide codes this with AIAST too, but R4's own copy of that code system is older than the code, and strict servers refuse it here.
+      reason: [{ text: codes.aiAsserted.display! }],
       agent: [{ type: codes.author, who: device }],
       entity: source,
     }),
@@ -193,17 +255,38 @@ function provenancesOf(context: Context): Written<Provenance>[] {
   for (const finding of reading.findings) {
     if (finding.verdict.kind === 'unreviewed') continue;
     const { by, at } = finding.verdict;
-    const reason: CodeableConcept[] = finding.verdict.kind === 'rejected' ? [{ text: plain(`Rejected: ${finding.verdict.reason}`) }] : [{ text: 'Confirmed' }];
+    const reason: CodeableConcept[] =
+      finding.verdict.kind === 'rejected'
+        ? [{ text: plain(`Rejected: ${finding.verdict.reason}`) }]
+        : [{ text: 'Confirmed' }];
     written.push(provenance('verdict', finding.id, verification([finding.id], by, at, reason, source)));
   }
   if (reading.review.kind === 'final') {
     const judged = reading.findings.filter(({ verdict }) => verdict.kind === 'unreviewed').map(({ id }) => id);
-    written.push(provenance('release', reading.id, verification([reading.id, ...judged], reading.review.by, reading.review.at, [{ text: 'Released after review' }], source)));
+    written.push(
+      provenance(
+        'release',
+        reading.id,
+        verification(
+          [reading.id, ...judged],
+          reading.review.by,
+          reading.review.at,
+          [{ text: 'Released after review' }],
+          source,
+        ),
+      ),
+    );
   }
   return written;
 }
 
-function verification(targets: readonly string[], by: Reviewer, at: string, reason: CodeableConcept[], entity: NonNullable<Provenance['entity']>): Provenance {
+function verification(
+  targets: readonly string[],
+  by: Reviewer,
+  at: string,
+  reason: CodeableConcept[],
+  entity: NonNullable<Provenance['entity']>,
+): Provenance {
   return {
     resourceType: 'Provenance',
     text: narrative([`Reviewed by ${by.display} on ${at.slice(0, 10)}.`]),
@@ -232,7 +315,8 @@ const basedOn = ({ order }: StudyRecord) => (order === undefined ? {} : { basedO
 const issuedAt = ({ review, readAt }: Reading): string => (review.kind === 'final' ? review.at : readAt);
 
 /** DICOM times have no zone and FHIR times need one: only the day is certain. */
-const effective = ({ startedAt }: StudyRecord) => (startedAt === undefined ? {} : { effectiveDateTime: startedAt.slice(0, 10) });
+const effective = ({ startedAt }: StudyRecord) =>
+  startedAt === undefined ? {} : { effectiveDateTime: startedAt.slice(0, 10) };
 
 /** A chart without an ImagingStudy still learns which study was read, by its UID. */
 function imagingStudyOf({ imagingStudy, studyUid }: StudyRecord): Reference {
