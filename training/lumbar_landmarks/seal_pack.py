@@ -1,0 +1,103 @@
+"""Brings the pack's manifest up to the exported weights and the operating points, and measures how far to trust the net's own spread.
+
+    python -m training.lumbar_landmarks.seal_pack [--films 120] [--version 0.2.0]
+
+Run after each export and each choice of operating points. The net states a covariance for every corner, but heat
+maps are as wide as training made them, not as wide as the errors are. `varianceScale` is the factor that makes 95 %
+of the validation phantoms' true slips (and height ratios) fall into the stated 95 % intervals.
+"""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..phantoms.generator import render
+from . import gate
+from .evaluate import SEEDS
+from .reader import INPUT, FilmReader
+
+HERE = Path(__file__).parent
+PACK = HERE.parents[1] / "models" / "lumbar-landmarks"
+SEGMENT = {"L1": "L1/L2", "L2": "L2/L3", "L3": "L3/L4", "L4": "L4/L5", "L5": "L5/S1"}
+CHI_SQUARE_95 = 3.841459
+
+
+def slip(points):
+    moved, back, front = points
+    axis = front - back
+    return 100 * ((moved - back) @ axis) / (axis @ axis)
+
+
+def height_ratio(points):
+    inferior_back, inferior_front, superior_front, superior_back = points
+    return np.linalg.norm(superior_front - inferior_front) / np.linalg.norm(superior_back - inferior_back)
+
+
+def variance(measure, points, covariance, step=0.05):
+    """The delta method, as in src/kit/geometry.ts."""
+    total = 0.0
+    for index, (xx, yy, xy) in enumerate(covariance):
+        slope = []
+        for axis in (0, 1):
+            moved = np.zeros_like(points)
+            moved[index, axis] = step
+            slope.append((measure(points + moved) - measure(points - moved)) / (2 * step))
+        total += slope[0] ** 2 * xx + slope[1] ** 2 * yy + 2 * slope[0] * slope[1] * xy
+    return total
+
+
+def variance_scale(reader, films, limits):
+    squared = {"slip": [], "height": []}
+    for index in range(films):
+        film = render(SEEDS["validation"] + index, ("A", "B")[index % 2], *INPUT)
+        reading = reader.read(film.image)
+        if gate.refused(gate.signals(reading, film.image.shape), limits):
+            continue
+        rows, columns = film.image.shape
+        in_view = ((film.landmarks >= 0) & (film.landmarks <= [columns - 1, rows - 1])).all(1)
+        for level in range(1, 6):
+            plate = [24, 25] if level == 5 else [4 * level + 7, 4 * level + 6]
+            for name, measure, corners in (("slip", slip, [4 * level, *plate]),
+                                           ("height", height_ratio, list(range(4 * level, 4 * level + 4)))):
+                if in_view[corners].all():
+                    error = measure(reading.points[corners]) - measure(film.landmarks[corners])
+                    stated = variance(measure, reading.points[corners], reading.covariance[corners])
+                    squared[name].append(error ** 2 / stated)
+    print({name: len(values) for name, values in squared.items()}, "levels of validation phantoms (synthetic)")
+    return {name: round(float(np.quantile(values, 0.95) / CHI_SQUARE_95), 4) for name, values in squared.items()}
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--films", type=int, default=120)
+    arguments.add_argument("--version", help="of the pack; new weights need a new one once a version has been released")
+    options = arguments.parse_args()
+    weights = PACK / "model.onnx"
+    points = json.loads((HERE / "operating-points.json").read_text())
+    above, spread = points["slip"]["thresholdAboveNormal"], points["slip"]["normalDeviation"]
+    limits = points["gate"]["limits"]
+    manifest = json.loads((PACK / "manifest.json").read_text())
+    if options.version:
+        manifest["version"] = options.version
+    data = weights.read_bytes()
+    manifest["weights"] = {"file": weights.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    percent = lambda fraction: round(100 * fraction, 3)
+    manifest["operatingPoints"] |= {
+        "anteriorPercentAboveNormal": {SEGMENT[level]: percent(value) for level, value in above.items()},
+        # Few phantoms and no normal film slip backwards: only what lies outside the normal scatter is called.
+        "posteriorPercentBelowNormal": {SEGMENT[level]: percent(max(above[level], 2 * spread[level])) for level in above},
+        "gateLeast": {name: limit["min"] for name, limit in limits.items() if "min" in limit},
+        "gateMost": {name: limit["max"] for name, limit in limits.items() if "max" in limit},
+        "varianceScale": variance_scale(FilmReader(weights), options.films, limits),
+    }
+    manifest["reference"]["slipPercent"] = {
+        SEGMENT[level]: {"mean": percent(points["slip"]["normalOffset"][level]), "sd": percent(spread[level])} for level in above}
+    (PACK / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    print(f"{PACK / 'manifest.json'}: version {manifest['version']}, varianceScale {manifest['operatingPoints']['varianceScale']}")
+
+
+if __name__ == "__main__":
+    main()
