@@ -1,0 +1,301 @@
+/** The lumbar pack's own code on spines drawn by hand, and its corners against the training code's on its cases. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { decoderPool } from '../../src/dicom/decoder-pool.ts';
+import { sopUid } from '../../src/domain/ids.ts';
+import { silentLogger } from '../../src/domain/log.ts';
+import { loadPacks } from '../../src/inference/load-packs.ts';
+import { modelRunner, type ManagedModelRunner } from '../../src/inference/model-runner.ts';
+import { faultOfDrafts, type FindingDraft } from '../../src/kit/model-pack.ts';
+import manifest from '../../models/lumbar-landmarks/manifest.json' with { type: 'json' };
+import type { Output } from '../../models/lumbar-landmarks/corners.ts';
+import pack from '../../models/lumbar-landmarks/postprocess.ts';
+import { meyerding } from '../../models/lumbar-landmarks/slip.ts';
+
+type Drawn = {
+  /** Of each segment, in % of the lower end plate. */
+  readonly slips?: Readonly<Record<string, number>>;
+  readonly facing?: 'left' | 'right';
+  readonly peak?: number;
+  readonly change?: (corners: [number, number][]) => void;
+  readonly image?: Partial<Output['image']>;
+  readonly variance?: number;
+};
+
+const [height, width] = [768, 512];
+const depth = 80;
+const bodyHeight = 68;
+const discHeight = 20;
+
+/** A straight spine, 80 pixels deep, from T12 down to S1, as the net would answer it. */
+function answerFor({
+  slips = {},
+  facing = 'right',
+  peak = 0.08,
+  change,
+  image = {},
+  variance = 4,
+}: Drawn = {}): FindingDraft[] {
+  const names = ['T12/L1', 'L1/L2', 'L2/L3', 'L3/L4', 'L4/L5', 'L5/S1'];
+  const offset = (segment: string): number =>
+    (slips[segment] ?? manifest.reference.slipPercent[segment as 'L4/L5']?.mean ?? -2.1) / 100;
+  // From below: each body stands forward of the one under it by its offset.
+  const back: number[] = Array(7).fill(200);
+  for (let index = 5; index >= 0; index -= 1) back[index] = back[index + 1]! + offset(names[index]!) * depth;
+  const corners: [number, number][] = [];
+  for (let index = 0; index < 6; index += 1) {
+    const top = 80 + index * (bodyHeight + discHeight);
+    const [x, bottom] = [back[index]!, top + bodyHeight];
+    corners.push([x, bottom], [x + depth, bottom], [x + depth, top], [x, top]);
+  }
+  const plate = 80 + 6 * (bodyHeight + discHeight);
+  corners.push([back[6]!, plate], [back[6]! + depth, plate]);
+  if (facing === 'left') for (const corner of corners) corner[0] = width - 1 - corner[0];
+  change?.(corners);
+  const rows = (mirrored: boolean): number[] =>
+    corners.flatMap(([x, y]) => [mirrored ? width - 1 - x : x, y, mirrored ? peak * 0.9 : peak, variance, variance, 0]);
+  const output: Output = {
+    outputs: { landmarks: { dims: [2, 26, 6], data: Float32Array.from([...rows(false), ...rows(true)]) } },
+    manifest,
+    image: { rows: height, columns: width, tags: {}, mean: 0.3, standardDeviation: 0.2, ...image },
+    toImage: (x, y) => [x + 0.5, y + 0.5],
+    magnification: [1, 1],
+    sopUid: sopUid('1.2.3'),
+    frame: 0,
+  };
+  const findings = [...pack.postprocess(output)];
+  expect(faultOfDrafts(findings)).toBeUndefined();
+  return findings;
+}
+
+const at = (findings: readonly FindingDraft[], level: string): FindingDraft =>
+  findings.find(({ site }) => site.kind !== 'image' && site.level === level)!;
+const percentAt = (findings: readonly FindingDraft[], level: string): number =>
+  at(findings, level).measurements.find(({ quantity }) => quantity === 'slip-percent')!.value;
+
+describe('the findings of a spine', () => {
+  test('without a slip: readable, five levels not slipped, five bodies measured', () => {
+    const findings = answerFor();
+    expect(findings.map(({ concept, result }) => `${concept} ${result.kind}`)).toEqual([
+      'view-and-quality not-detected',
+      ...Array<string>(5).fill('spondylolisthesis not-detected'),
+      ...Array<string>(5).fill('vertebral-height measured'),
+    ]);
+    expect(percentAt(findings, 'L4/L5')).toBeCloseTo(manifest.reference.slipPercent['L4/L5'].mean, 3);
+  });
+
+  test.each(['left', 'right'] as const)(
+    'with L4 forward of L5, facing %s: the level, the grade, the direction, the number',
+    (facing) => {
+      const findings = answerFor({ slips: { 'L4/L5': 18 }, facing });
+      const finding = at(findings, 'L4/L5');
+      expect(finding.result).toEqual({
+        kind: 'detected',
+        grade: { scale: 'Meyerding', value: 'I' },
+        direction: 'anterior',
+      });
+      expect(percentAt(findings, 'L4/L5')).toBeCloseTo(18, 3);
+      expect(finding.summary).toMatch(/^Suspected L4\/L5 anterolisthesis, grade I \(18 %, 95 % \d+ to \d+\)$/);
+      expect(findings.filter(({ result }) => result.kind === 'detected')).toHaveLength(1);
+    },
+  );
+
+  test('with L5 far forward of S1: grade II, with millimetres where the pixel size is known', () => {
+    const spacing = { rowMm: 0.5, columnMm: 0.5, plane: 'detector' } as const;
+    const finding = at(answerFor({ slips: { 'L5/S1': 35 }, image: { spacing } }), 'L5/S1');
+    expect(finding.result).toMatchObject({ kind: 'detected', grade: { value: 'II' } });
+    const mm = finding.measurements.find(({ quantity }) => quantity === 'slip')!;
+    expect(mm).toMatchObject({ unit: 'mm' });
+    expect(mm.value).toBeCloseTo(0.35 * depth * 0.5, 3);
+    expect(finding.summary).toContain('14.0 mm on the detector');
+  });
+
+  test('measures percent and millimetres right where pixels are not square', () => {
+    const spacing = { rowMm: 0.4, columnMm: 0.2, plane: 'patient' } as const;
+    const tilted = (corners: [number, number][]): void => {
+      // The end plate of L5 falls by 10 rows over its 80 columns: 4 mm over 16 mm.
+      corners[4 * 5 + 2]![1] += 10;
+      corners[4 * 5 + 1]![1] += 10;
+    };
+    const finding = at(answerFor({ slips: { 'L4/L5': 20 }, image: { spacing }, change: tilted }), 'L4/L5');
+    // The upper corner stands 16 columns forward and one disc (20 rows) up; the plate runs (16, 4) mm.
+    const plate = Math.hypot(16, 4);
+    const along = (16 * 0.2 * 16 - discHeight * 0.4 * 4) / plate;
+    expect(finding.measurements.find(({ quantity }) => quantity === 'slip')!.value).toBeCloseTo(along, 3);
+    expect(finding.measurements.find(({ quantity }) => quantity === 'slip-percent')!.value).toBeCloseTo(
+      (100 * along) / plate,
+      3,
+    );
+  });
+
+  test('with L3 behind L4: retrolisthesis', () => {
+    const findings = answerFor({ slips: { 'L3/L4': -22 } });
+    expect(at(findings, 'L3/L4').result).toMatchObject({ kind: 'detected', direction: 'posterior' });
+    expect(at(findings, 'L3/L4').summary).toContain('retrolisthesis, grade I (-22 %');
+  });
+
+  test('just under and just over the threshold of the level', () => {
+    const { anteriorPercentAboveNormal: above, leastPercent } = manifest.operatingPoints;
+    for (const level of Object.keys(above) as (keyof typeof above)[]) {
+      const limit = Math.max(manifest.reference.slipPercent[level].mean + above[level], leastPercent.anterior);
+      expect([level, at(answerFor({ slips: { [level]: limit - 0.1 } }), level).result.kind]).toEqual([
+        level,
+        'not-detected',
+      ]);
+      expect([level, at(answerFor({ slips: { [level]: limit + 0.1 } }), level).result.kind]).toEqual([
+        level,
+        'detected',
+      ]);
+    }
+  });
+
+  test('gives wider intervals where the net is less sure', () => {
+    const widthAt = (variance: number): number => {
+      const [low, high] = at(answerFor({ variance }), 'L4/L5').measurements[0]!.interval!;
+      return high - low;
+    };
+    expect(widthAt(16) / widthAt(4)).toBeCloseTo(2, 1);
+  });
+
+  test('draws the slip on the end plate it was measured along', () => {
+    const shapes = at(answerFor({ slips: { 'L4/L5': 25 } }), 'L4/L5').evidence!.shapes;
+    expect(shapes.map(({ kind, label }) => `${kind} ${label}`)).toEqual([
+      'polygon L4',
+      'polygon L5',
+      'line L5 upper end plate',
+      'line slip',
+      'point L4 posterior inferior',
+      'point L5 posterior superior',
+      'point L5 anterior superior',
+    ]);
+    const slip = shapes.find(({ label }) => label === 'slip');
+    if (slip?.kind !== 'line') throw new Error('no slip line');
+    expect(slip.to[0] - slip.from[0]).toBeCloseTo(0.25 * depth, 3);
+    expect(slip.to[1]).toBeCloseTo(slip.from[1], 3);
+  });
+
+  test('measures a wedge', () => {
+    const wedge = (corners: [number, number][]): void => {
+      // The front of L1 comes down by a quarter.
+      corners[4 + 2]![1] += bodyHeight / 4;
+    };
+    const finding = at(
+      answerFor({ change: wedge, image: { spacing: { rowMm: 0.5, columnMm: 0.5, plane: 'patient' } } }),
+      'L1',
+    );
+    const value = (quantity: string) => finding.measurements.find((one) => one.quantity === quantity)!.value;
+    expect(value('anterior-posterior-height-ratio')).toBeCloseTo(0.75);
+    expect(value('anterior-height')).toBeCloseTo(0.75 * bodyHeight * 0.5);
+    expect(value('posterior-height')).toBeCloseTo(bodyHeight * 0.5);
+    expect(value('posterior-height-ratio-to-neighbours')).toBeCloseTo(1);
+    expect(finding.summary).toMatch(
+      /^L1 height, front to back: 0\.75 \(95 % 0\.\d\d to 0\.\d\d; usual 0\.84 to 1\.04\)$/,
+    );
+  });
+
+  test('says of a level cut off by the edge that it is not on the film, and measures the others', () => {
+    // L4 and all above it stand 28 pixels forward of L5; the film ends 20 pixels in front of S1.
+    const findings = answerFor({ slips: { 'L4/L5': 35 }, image: { columns: 300 } });
+    expect(at(findings, 'L4').result).toMatchObject({ kind: 'not-assessable', reason: 'level-not-visible' });
+    expect(at(findings, 'L3/L4').result).toMatchObject({ kind: 'not-assessable', reason: 'level-not-visible' });
+    expect(at(findings, 'L3/L4').measurements).toEqual([]);
+    expect(at(findings, 'L5').result.kind).toBe('measured');
+    expect(at(findings, 'L4/L5').result).toMatchObject({ kind: 'detected', grade: { value: 'II' } });
+  });
+});
+
+describe('a film that cannot be read', () => {
+  const refusal = (drawn: Drawn) => {
+    const findings = answerFor(drawn);
+    expect(findings).toHaveLength(1);
+    expect(findings[0]!.concept).toBe('view-and-quality');
+    expect(findings[0]!.summary).toMatch(/^Not read: /);
+    const { result } = findings[0]!;
+    return result.kind === 'not-assessable' ? result.reason : result.kind;
+  };
+
+  test.each<[string, Drawn, string]>([
+    ['has no contrast', { image: { standardDeviation: 0.001 } }, 'poor-quality'],
+    ['shows nothing the net is sure of', { peak: 0.005 }, 'wrong-view'],
+    ['is labelled a front view', { image: { tags: { viewPosition: 'AP' } } }, 'wrong-view'],
+    ['gives crossed corners', { change: (c) => ([c[8], c[9]] = [c[9]!, c[8]!]) }, 'wrong-view'],
+    ['ends above the sacrum', { image: { rows: 600 } }, 'levels-uncertain'],
+    [
+      'has one body far too deep',
+      {
+        change: (c) => {
+          c[13]![0] += 40;
+          c[14]![0] += 40;
+        },
+      },
+      'unusual-anatomy',
+    ],
+    [
+      'has a gap in the spine',
+      { change: (c) => c.slice(0, 12).forEach((corner) => (corner[1] -= 70)) },
+      'unusual-anatomy',
+    ],
+  ])('because it %s', (_, drawn, reason) => expect(refusal(drawn)).toBe(reason));
+
+  test('is not one that lacks a label, or is labelled lateral', () => {
+    expect(answerFor({ image: { tags: { viewPosition: 'LL', bodyPartExamined: 'LSPINE' } } })[0]!.result.kind).toBe(
+      'not-detected',
+    );
+  });
+});
+
+test("Meyerding's grades change at quarters", () => {
+  expect([1, 25, 25.1, 50, 50.1, 75, 75.1, 100, 100.1, -30].map(meyerding)).toEqual([
+    'I',
+    'I',
+    'II',
+    'II',
+    'III',
+    'III',
+    'IV',
+    'IV',
+    'V',
+    'II',
+  ]);
+});
+
+describe('the corners', () => {
+  const models = join(import.meta.dirname, '../../models');
+  const folder = join(models, 'lumbar-landmarks/cases');
+  const decoder = decoderPool({ threads: 1, logger: silentLogger });
+  let runner: ManagedModelRunner;
+  beforeAll(async () => {
+    const packs = await loadPacks(models, silentLogger);
+    runner = modelRunner({ packs, processes: 1, threads: 2, provider: 'cpu', logger: silentLogger });
+  });
+  afterAll(async () => {
+    await runner.close();
+    await decoder.close();
+  });
+
+  test.each(readdirSync(folder).filter((file) => file.endsWith('.dcm')))(
+    'of %s lie where the training code finds them',
+    async (file) => {
+      const expected = JSON.parse(readFileSync(join(folder, file.replace('.dcm', '.expected.json')), 'utf8')) as {
+        readonly outcome: 'accepted' | 'refused';
+        readonly landmarks: readonly (readonly [number, number])[];
+        readonly tolerancePx: number;
+      };
+      const picture = (await decoder.decode(readFileSync(join(folder, file)))).grey(0);
+      const identity = runner.packs.find(({ name }) => name === 'lumbar-landmarks')!;
+      const [view] = (await runner.run(identity, picture)).findings;
+      expect(view!.result.kind).toBe(expected.outcome === 'accepted' ? 'not-detected' : 'not-assessable');
+      if (expected.outcome === 'refused') return;
+      const corners = view!.evidence!.shapes.flatMap((shape) =>
+        shape.kind === 'polygon' ? [...shape.points] : shape.kind === 'line' ? [shape.from, shape.to] : [],
+      );
+      expect(corners).toHaveLength(26);
+      // The training code counts from the centre of the first pixel, findings from its corner.
+      const away = corners.map(([x, y], index) =>
+        Math.hypot(x - 0.5 - expected.landmarks[index]![0], y - 0.5 - expected.landmarks[index]![1]),
+      );
+      expect(Math.max(...away)).toBeLessThanOrEqual(expected.tolerancePx);
+    },
+  );
+});
