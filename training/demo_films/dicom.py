@@ -24,7 +24,7 @@ def code(value, scheme, meaning):
     return item
 
 
-def dataset(name, image, pixel_mm, modality, inverted, orientation=("A", "F")):
+def dataset(name, image, pixel_mm, modality, inverted, orientation=("A", "F"), bits=12):
     meta = FileMetaDataset()
     sop_class = DigitalXRayImageStorageForPresentation if modality == "DX" else ComputedRadiographyImageStorage
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, uid(name, "instance")
@@ -60,13 +60,16 @@ def dataset(name, image, pixel_mm, modality, inverted, orientation=("A", "F")):
     d.BurnedInAnnotation = "NO"
     d.SamplesPerPixel, d.PhotometricInterpretation = 1, "MONOCHROME1" if inverted else "MONOCHROME2"
     d.Rows, d.Columns = image.shape
-    d.BitsAllocated, d.BitsStored, d.HighBit, d.PixelRepresentation = 16, 12, 11, 0
-    pixels = np.round(LOW + RANGE * np.clip(image, 0, 1)).astype(np.uint16)
+    d.BitsAllocated, d.BitsStored, d.HighBit, d.PixelRepresentation = 16 if bits > 8 else 8, bits, bits - 1, 0
+    top = 2 ** bits - 1
+    low, width = (LOW, RANGE) if bits == 12 else (0, top)
+    pixels = np.round(low + width * np.clip(image, 0, 1)).astype(np.uint16)
     if inverted:
-        pixels = 4095 - pixels
-    centre = LOW + RANGE / 2
-    d.WindowCenter, d.WindowWidth = f"{4095 - centre if inverted else centre:.0f}", f"{RANGE}"
-    d.PixelData = pixels.astype("<u2").tobytes()
+        pixels = top - pixels
+    centre = low + width / 2
+    d.WindowCenter, d.WindowWidth = f"{top - centre if inverted else centre:g}", f"{width}"
+    data = pixels.astype("<u2" if bits > 8 else "u1").tobytes()
+    d.PixelData = data + b"\0" * (len(data) % 2)
     return d
 
 

@@ -21,18 +21,18 @@ LEVEL = {name: 0.0 for name in SLIP_LEVELS}
 
 # name, seed, generator, setting, modality, inverted, transfer syntax. The seeds lie outside every training range.
 FILMS = [
-    ("normal", 9_000_001, "B", replace(PLAIN, displacement=LEVEL, facing="left"), "DX", False, "jpeg-ls"),
-    ("l4-l5-grade-1", 9_000_002, "B", replace(PLAIN, displacement={**LEVEL, "L4": 0.18 + 0.060}), "DX", False, "jpeg-2000"),
-    ("l5-s1-grade-2", 9_000_003, "A", replace(PLAIN, displacement={**LEVEL, "L5": 0.35 + 0.022}), "CR", True, "jpeg-lossless"),
-    ("normal-implant", 9_000_004, "B", replace(PLAIN, displacement=LEVEL, implants=1), "CR", False, "rle"),
-    ("l1-wedge", 9_000_005, "A", replace(PLAIN, displacement=LEVEL, fractures={"L1": ("wedge", 0.38)}), "CR", False, "jpeg-ls"),
+    ("normal", 9_000_102, "B", replace(PLAIN, displacement=LEVEL, facing="left"), "DX", False, "jpeg-ls"),
+    ("l4-l5-grade-1", 9_000_200, "B", replace(PLAIN, displacement={**LEVEL, "L4": 0.18 + 0.060}), "DX", False, "jpeg-2000"),
+    ("l5-s1-grade-2", 9_000_301, "A", replace(PLAIN, displacement={**LEVEL, "L5": 0.35 + 0.022}), "CR", True, "jpeg-lossless"),
+    ("normal-implant", 9_000_407, "B", replace(PLAIN, displacement=LEVEL, implants=1), "CR", False, "rle"),
+    ("l1-wedge", 9_000_505, "A", replace(PLAIN, displacement=LEVEL, fractures={"L1": ("wedge", 0.38)}), "CR", False, "jpeg-ls"),
 ]
 
 
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("out", type=Path)
-    arguments.add_argument("--rows", type=int, default=1760)
+    arguments.add_argument("--rows", type=int, default=1600)
     options = arguments.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     truth = {"generator": generator_hash(), "landmarks": list(LANDMARKS), "films": {}}
@@ -42,7 +42,7 @@ def main():
         write(dataset(name, film.image, film.pixel_mm, modality, inverted,
                       ("A" if film.facing == "right" else "P", "F")), path, syntax)
         truth["films"][f"{name}.dcm"] = describe(film, syntax, inverted)
-    image, pixel = render_ap(9_000_006)
+    image, pixel = render_ap(9_000_006, 1340, 970)
     write(dataset("wrong-view", image, pixel, "DX", False), options.out / "wrong-view.dcm", "explicit")
     truth["films"]["wrong-view.dcm"] = {"view": "AP, although the header claims lateral", "transferSyntax": "explicit",
                                         "photometricInterpretation": "MONOCHROME2", "pixelMm": round(pixel, 5)}

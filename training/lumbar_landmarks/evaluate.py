@@ -40,11 +40,27 @@ def read_phantoms(reader, first, versions, count):
                                for k in range(6)])
         rows.append({
             "error": error, "seen": level_seen, "true": film.offsets(), "read": measured_offsets(reading.points),
-            "displacement": np.array([film.spine.displacement[name] for name in SLIP_LEVELS]),
+            "spread": variances(reading, film), "displacement": np.array([film.spine.displacement[name] for name in SLIP_LEVELS]),
             "signals": gate.signals(reading, film.image.shape), "sacrum": bool(in_view[24:].all()),
             "lumbar": bool(in_view[4:].all()), "facing": reading.facing == film.facing,
         })
     return rows
+
+
+def variances(reading, film):
+    """Squared error of each level's offset and the variance that the corners' covariances give it (moved corner only)."""
+    out = []
+    for k in range(6):
+        low_back, low_front = (24, 25) if k == 5 else (4 * k + 7, 4 * k + 6)
+        axis = reading.points[low_front] - reading.points[low_back]
+        length = max(float(np.linalg.norm(axis)), 1e-6)
+        unit = axis / length
+        along = lambda corner: (unit[0] ** 2 * reading.covariance[corner, 0] + unit[1] ** 2 * reading.covariance[corner, 1]
+                                + 2 * unit[0] * unit[1] * reading.covariance[corner, 2])
+        t = float(((reading.points[4 * k] - reading.points[low_back]) @ axis) / length ** 2)
+        # d(offset) = (moved - (1 - t) back - t front) along the axis, / length
+        out.append((along(4 * k) + (1 - t) ** 2 * along(low_back) + t ** 2 * along(low_front)) / length ** 2)
+    return np.array(out)
 
 
 def interval(values_of, rows, draws=2000, seed=0):
@@ -88,9 +104,9 @@ def false_alarms(rows, thresholds):
     return np.mean(alarms) if alarms else np.nan
 
 
-def grade(displacement):
-    """Meyerding's grades I to V from the displacement beyond the level's normal offset."""
-    return np.digitize(displacement, [0.25, 0.5, 0.75, 1.0], right=True) + 1
+def grade(offset):
+    """Meyerding's grades I to V: by quarters of the lower end plate, of the offset as measured."""
+    return np.digitize(np.abs(offset), [0.25, 0.5, 0.75, 1.0], right=True) + 1
 
 
 def meyerding(rows, thresholds):
@@ -100,7 +116,7 @@ def meyerding(rows, thresholds):
         seen = row["seen"][REPORTED]
         truth, read = row["displacement"][REPORTED], (row["read"] - NORMAL)[REPORTED]
         both = seen & (truth >= SLIP_FROM) & (read >= thresholds)
-        pairs += list(zip(grade((row["true"] - NORMAL)[REPORTED][both]), grade(read[both])))
+        pairs += list(zip(grade(row["true"][REPORTED][both]), grade(row["read"][REPORTED][both])))
     return np.array(pairs).reshape(-1, 2)
 
 
@@ -140,7 +156,10 @@ def choose(rows):
         "maxHeightToDepth": high("maxHeightToDepth", 0.995), "minStep": low("minStep", 0.005),
         "maxStep": high("maxStep", 0.995), "s1OutsideFilm": {"max": 0},
     }
-    return np.array(thresholds), limits
+    ratio = np.concatenate([((row["read"] - row["true"]) ** 2 / np.maximum(row["spread"], 1e-9))[REPORTED][row["seen"][REPORTED]]
+                            for row in rows if not gate.refused(row["signals"], limits)])
+    # 95 % of the errors shall lie within 1.96 stated deviations
+    return np.array(thresholds), limits, float(np.quantile(ratio, 0.95) / 1.96 ** 2)
 
 
 def scores_at_level(rows, k, threshold):
@@ -277,8 +296,8 @@ def main():
     path = HERE / "operating-points.json"
     if options.choose:
         rows = read_phantoms(reader, SEEDS["validation"], ("A", "B"), options.films)
-        thresholds, limits = choose(rows)
-        write_operating_points(path, thresholds, limits, reader.sha256, generator, len(rows))
+        thresholds, limits, variance = choose(rows)
+        write_operating_points(path, thresholds, limits, variance, reader.sha256, generator, len(rows))
     points = json.loads(path.read_text())
     thresholds = np.array([points["slip"]["thresholdAboveNormal"][name] for name in SLIP_LEVELS[REPORTED]])
     limits = points["gate"]["limits"]
@@ -292,7 +311,7 @@ def main():
         options.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def write_operating_points(path, thresholds, limits, model, generator, count):
+def write_operating_points(path, thresholds, limits, variance, model, generator, count):
     path.write_text(json.dumps({
         "chosenOn": {"kind": "synthetic", "films": count, "firstSeed": SEEDS["validation"], "generators": ["A", "B"],
                      "model": model, "generatorSha256": generator},
@@ -303,8 +322,10 @@ def write_operating_points(path, thresholds, limits, model, generator, count):
             "normalOffset": {name: NORMAL_OFFSET[name][0] for name in SLIP_LEVELS},
             "normalDeviation": {name: NORMAL_OFFSET[name][1] for name in SLIP_LEVELS},
             "thresholdAboveNormal": {name: round(value, 4) for name, value in zip(SLIP_LEVELS[REPORTED], thresholds.tolist())},
-            "meyerding": "grade by (offset - normalOffset): I <= 0.25, II <= 0.50, III <= 0.75, IV <= 1.00, V above",
+            "meyerding": "grade by |offset|: I <= 0.25, II <= 0.50, III <= 0.75, IV <= 1.00, V above",
         },
+        "varianceScale": {"slip": round(variance, 4), "meaning": "multiply the output's covariances by this, and 95 % of the "
+                          "slip errors on accepted validation phantoms lie within 1.96 deviations"},
         "gate": {
             "formulas": {
                 "typical": "median depth of L1..L5; depth = mean length of a body's two end plates, height = of its two walls",

@@ -1,6 +1,6 @@
 """Write the trained net as ONNX with the interface the service knows, and check it against torch.
 
-    python -m training.lumbar_landmarks.export CHECKPOINT models/lumbar-landmarks/model.onnx
+    python -m training.lumbar_landmarks.export COARSE.pt models/lumbar-landmarks/model.onnx --refine REFINE.pt
 """
 
 import argparse
@@ -16,18 +16,24 @@ import torch.nn.functional as F
 from onnx import numpy_helper
 from torch import nn
 
+from ..phantoms.generator import Setting, render
 from ..phantoms.geometry import LANDMARKS
 from .net import CornerNet, moments
+from .refine import RefineNet, refine
 
 INPUT = (768, 512)
 
 
 class Reader(nn.Module):
-    """The whole path from film to corners: finds all corners on the film at half size."""
+    """The whole path from film to corners: find all corners at half size, then look at each vertebra again.
 
-    def __init__(self, coarse):
+    Coordinates and covariance come from the second look, the peak from the first: how sure the net is of having found
+    this very vertebra shows on the whole film, not in a crop around it.
+    """
+
+    def __init__(self, coarse, fine=None, looks=2):
         super().__init__()
-        self.coarse = coarse
+        self.coarse, self.fine, self.looks = coarse, fine, looks
 
     def forward(self, image):
         half = F.avg_pool2d(image, 2)
@@ -35,13 +41,20 @@ class Reader(nn.Module):
         spread = (half - mean).pow(2).mean((2, 3), keepdim=True).sqrt()
         found = moments(self.coarse((half - mean) / (spread + 1e-4)))
         # Pixel centres: coordinate c of the half-size film is 2c + 0.5 on the full one.
-        return torch.cat([found[..., :2] * 2 + 0.5, found[..., 2:3], found[..., 3:] * 4], -1)
+        points, covariance = found[..., :2] * 2 + 0.5, found[..., 3:] * 4
+        for _ in range(self.looks if self.fine is not None else 0):
+            points, covariance, _ = refine(self.fine, image, points)
+        return torch.cat([points, found[..., 2:3], covariance], -1)
 
 
-def load_reader(checkpoint):
-    net = CornerNet()
-    net.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=False)["average"])
-    return Reader(net.eval()).eval()
+def load_reader(checkpoint, refinement=None, looks=2):
+    coarse, fine = CornerNet(), None
+    coarse.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=False)["average"])
+    if refinement is not None:
+        fine = RefineNet()
+        fine.load_state_dict(torch.load(refinement, map_location="cpu", weights_only=False)["average"])
+        fine = fine.eval()
+    return Reader(coarse.eval(), fine, looks).eval()
 
 
 def write(reader, path):
@@ -51,7 +64,8 @@ def write(reader, path):
     halve_weights(path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for count in (1, 2, 3):
-        image = np.random.default_rng(count).standard_normal((count, 1, *INPUT), dtype=np.float32)
+        image = np.stack([render(9_500_000 + i, "B", *INPUT, Setting(aspect=INPUT[1] / INPUT[0])).image for i in range(count)])[:, None]
+        image = (image - image.mean((2, 3), keepdims=True)) / (image.std((2, 3), keepdims=True) + 1e-4)
         with torch.no_grad():
             expected = reader(torch.from_numpy(image)).numpy()
         got = session.run(None, {"image": image})[0]
@@ -104,11 +118,12 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("checkpoint", type=Path)
     arguments.add_argument("out", type=Path)
+    arguments.add_argument("--refine", type=Path, help="checkpoint of the second stage")
     options = arguments.parse_args()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    write(load_reader(options.checkpoint), options.out)
+    write(load_reader(options.checkpoint, options.refine), options.out)
     text = json.dumps(describe(), indent=2) + "\n"
     Path(__file__).with_name("landmarks.json").write_text(text)
 

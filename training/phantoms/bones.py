@@ -152,7 +152,10 @@ def draw_posterior(canvas, quad, rng, look, scale, lysis, thoracic=False):
     """Pedicles, articular processes, lamina and spinous process, once for each side."""
     angle = direction(quad)
     back, up = -along(angle), upward(angle)
-    pedicle = quad[0] * 0.34 + quad[3] * 0.66
+    # The pedicles span the upper half of the body and are as bright as it, so the back wall shows only below them,
+    # where the foramen lies behind it: the commonest look on real films.
+    root_height = rng.uniform(0.6, 0.72)
+    pedicle = quad[0] * (1 - root_height) + quad[3] * root_height
     density = look["arch"]
     gap = back * rng.uniform(2, 4) - up * rng.uniform(2, 4) if lysis else 0
     wide = rng.uniform(0.85, 1.15) * scale
@@ -161,7 +164,8 @@ def draw_posterior(canvas, quad, rng, look, scale, lysis, thoracic=False):
         level = density * rng.uniform(0.8, 1.2)
         root = pedicle + shift
         joint = root + back * rng.uniform(13, 17) * scale
-        canvas.capsule(root - back * 3, joint, rng.uniform(4.2, 5.6) * wide, level * 0.55, look["arch_wall"])
+        canvas.capsule(root - back * rng.uniform(0, 5), joint, rng.uniform(4.4, 7.2) * wide, level * rng.uniform(0.4, 0.9),
+                       look["arch_wall"] * 0.5)
         canvas.capsule(joint - up * 2, joint + up * rng.uniform(9, 13) * scale + back * rng.uniform(-1, 4),
                        rng.uniform(3.4, 5) * wide, level, look["arch_wall"])
         low = joint - up * rng.uniform(10, 14) * scale + back * rng.uniform(3, 7) + gap
@@ -186,8 +190,9 @@ def draw_sacrum(canvas, sacrum, rng, look, style, shape, bare=False):
     top = sacrum[0]
     angle = direction(top)
     back, up = -along(angle), upward(angle)
-    wing = np.array([top[3] + back * 6 - up * 6, top[2] - up * rng.uniform(2, 8), (top[1] + sacrum[1][1]) / 2,
-                     sacrum[2][0], sacrum[1][0] + back * 10, top[0] + back * 14])
+    behind = rng.uniform(-6, 12)                             # the wings lie beside the body, the canal behind it
+    wing = np.array([top[3] + back * behind * 0.5 - up * 6, top[2] - up * rng.uniform(2, 8), (top[1] + sacrum[1][1]) / 2,
+                     sacrum[2][0], sacrum[1][0] + back * behind, top[0] + back * behind])
     canvas.fill(wing, look["arch"] * rng.uniform(0.3, 0.9), soften=rng.uniform(1, 4))
     crest = [top[3] + back * rng.uniform(14, 24) + up * rng.uniform(-8, 4)]
     for quad in sacrum:
@@ -246,7 +251,7 @@ def draw_pelvis(canvas, sacrum, rng, look, scale):
 
 
 def draw_ribs(canvas, bodies, rng, look):
-    names = [name for name in ("T8", "T9", "T10", "T11", "T12") if name in bodies]
+    names = [name for name in ("T6", "T7", "T8", "T9", "T10", "T11", "T12") if name in bodies]
     for name in names:
         if rng.uniform() < 0.2:
             continue

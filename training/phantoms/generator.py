@@ -138,10 +138,11 @@ def draw_skeleton(canvas, spine, rng, style, setting, bare=False):
         density, cortex = max(density, 0.008), max(cortex, 0.013)
     texture = bone_texture(shape, canvas.pixel, rng, style)
     beam = np.array([canvas.x.mean(), canvas.y.mean()]) + rng.normal(0, 25, 2)
-    arch = log_uniform(rng, 0.12, 0.7)
+    width = rng.uniform(42, 54) * spine.scale
+    arch = log_uniform(rng, 0.12, 0.6) if rng.uniform() < 0.35 else density * width * rng.uniform(0.5, 1.5) + 0.08
     look = {
         "density": density, "cortex": cortex, "texture": texture, "beam": beam, "rind": rng.uniform(0.05, 0.5),
-        "width": rng.uniform(42, 54) * spine.scale, "edge": rng.uniform(0.3, 0.9), "plate": rng.uniform(0.5, 1.1),
+        "width": width, "edge": rng.uniform(0.3, 0.9), "plate": rng.uniform(0.5, 1.1),
         "back_wall": rng.uniform(0.1, 0.8), "wall": rng.uniform(0.6, 1.6), "core": rng.uniform(0.6, 2.5),
         "divergence": rng.uniform(0.0005, 0.0012), "arch": arch, "arch_wall": rng.uniform(0.2, 0.6),
         "line": log_uniform(rng, 0.3, 1.6),

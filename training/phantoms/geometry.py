@@ -1,4 +1,4 @@
-"""The bones of one imagined patient in millimetres: vertebral bodies from T8 to L5 and the sacrum.
+"""The bones of one imagined patient in millimetres: vertebral bodies from T5 to L5 and the sacrum.
 
 Frame: x grows towards the front of the patient, y grows downwards, angles turn as on the screen.
 A body is four corners in the order posterior-inferior, anterior-inferior, anterior-superior, posterior-superior.
@@ -14,7 +14,7 @@ LANDMARKS = tuple(f"{level}.{corner}" for level in LEVELS for corner in CORNERS)
     "S1.posteriorSuperior",
     "S1.anteriorSuperior",
 )
-FROM_BELOW = ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8")
+FROM_BELOW = ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8", "T7", "T6", "T5")
 # A displacement is named after the vertebra that slips: "L4" is the step between L4 and L5.
 SLIP_LEVELS = ("T12", "L1", "L2", "L3", "L4", "L5")
 
@@ -23,25 +23,29 @@ SLIP_LEVELS = ("T12", "L1", "L2", "L3", "L4", "L5")
 NORMAL_OFFSET = {
     "L5": (-0.022, 0.078), "L4": (-0.060, 0.061), "L3": (-0.030, 0.057), "L2": (-0.048, 0.031),
     "L1": (-0.043, 0.033), "T12": (-0.021, 0.029), "T11": (-0.02, 0.03), "T10": (-0.02, 0.03),
-    "T9": (-0.02, 0.03), "T8": (-0.02, 0.03),
+    "T9": (-0.02, 0.03), "T8": (-0.02, 0.03), "T7": (-0.02, 0.03), "T6": (-0.02, 0.03), "T5": (-0.02, 0.03),
 }
 DISC_HEIGHT = {
     "L5": (0.29, 0.06), "L4": (0.27, 0.08), "L3": (0.26, 0.07), "L2": (0.26, 0.05), "L1": (0.23, 0.05),
     "T12": (0.21, 0.04), "T11": (0.18, 0.03), "T10": (0.16, 0.03), "T9": (0.15, 0.03), "T8": (0.14, 0.03),
+    "T7": (0.14, 0.03), "T6": (0.14, 0.03), "T5": (0.14, 0.03),
 }
 FRONT_TO_BACK_HEIGHT = {
     "L5": (1.16, 0.08), "L4": (1.08, 0.07), "L3": (1.04, 0.06), "L2": (0.99, 0.05), "L1": (0.94, 0.05),
     "T12": (0.97, 0.03), "T11": (0.94, 0.03), "T10": (0.94, 0.03), "T9": (0.94, 0.03), "T8": (0.94, 0.03),
+    "T7": (0.94, 0.03), "T6": (0.94, 0.03), "T5": (0.94, 0.03),
 }
 DEPTH = {
     "L5": (0.99, 0.04), "L4": (1.00, 0.04), "L3": (1.0, 0.0), "L2": (0.98, 0.04), "L1": (0.95, 0.05),
     "T12": (0.92, 0.06), "T11": (0.89, 0.06), "T10": (0.87, 0.05), "T9": (0.85, 0.05), "T8": (0.83, 0.05),
+    "T7": (0.81, 0.05), "T6": (0.79, 0.05), "T5": (0.77, 0.05),
 }
 HEIGHT = {"L5": 0.85, "L4": 0.85, "L3": 0.86, "L2": 0.88, "L1": 0.88, "T12": 0.89, "T11": 0.86, "T10": 0.84,
-          "T9": 0.83, "T8": 0.82}
+          "T9": 0.83, "T8": 0.82, "T7": 0.81, "T6": 0.8, "T5": 0.79}
 # Lordosis that each disc contributes, in degrees.
 DISC_WEDGE = {"L5": (14, 5), "L4": (13, 4), "L3": (9.5, 3.5), "L2": (7, 3), "L1": (5, 3), "T12": (2.5, 2.5),
-              "T11": (1, 1.5), "T10": (0, 1.5), "T9": (-0.5, 1.5), "T8": (-1, 1.5)}
+              "T11": (1, 1.5), "T10": (0, 1.5), "T9": (-0.5, 1.5), "T8": (-1, 1.5),
+              "T7": (-2, 1.5), "T6": (-2, 1.5), "T5": (-2, 1.5)}
 
 
 def along(angle):
