@@ -6,7 +6,7 @@
  * and a card at every opening teaches people not to look.
  */
 import { defineHook, ifAvailable, WetreadError, type StudyRecord } from '../src/kit/hook.ts';
-import { markdown } from '../src/kit/markdown.ts';
+import { prose } from '../src/kit/markdown.ts';
 import { chartStateOf } from './cards/chart-state.ts';
 import { studyStateCards } from './cards/study-state.ts';
 import { suspicionCards } from './cards/suspicion.ts';
@@ -29,9 +29,7 @@ export default defineHook(
     const state = await chartStateOf(context.patientId, services);
     const caveat = (study: StudyRecord) =>
       isMinor(patient?.birthDate, dateOf(study))
-        ? markdown`
-**The patient was under 18 when the film was taken.** The model may not be meant for children: see its limits.
-          `
+        ? prose`**The patient was under 18 when the film was taken.** The model may not be meant for children: see its limits.`
         : undefined;
     return [...suspicionCards(state, services, caveat), ...studyStateCards(state, services)];
   },

@@ -1,7 +1,7 @@
 /** The card of an imaging order: what already exists of the same part of the body. */
 import type { Bundle, ServiceRequest } from 'fhir/r4.d.ts';
 import { regionOfOrder, isImagingOrder, sameRegion } from '../../src/kit/imaging-order.ts';
-import { bullets, markdown, paragraphs, type Markdown } from '../../src/kit/markdown.ts';
+import { bullets, prose, paragraphs, type Markdown } from '../../src/kit/markdown.ts';
 import {
   isSuspicion,
   regionOfText,
@@ -116,5 +116,5 @@ function lineOf(earlier: Earlier): Markdown {
   const { study, worth } = earlier;
   const title = study.description === undefined ? studyWords(study) : `${studyWords(study)} (${study.description})`;
   const others = worth.slice(1).map(({ summary, verdict }) => `${summary} (${verdict.kind})`);
-  return markdown`${title}: ${[statusOf(earlier), ...others].join('; ')}`;
+  return prose`${title}: ${[statusOf(earlier), ...others].join('; ')}`;
 }

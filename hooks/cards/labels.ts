@@ -1,5 +1,5 @@
 /** What every card of ours says of itself, and the reasons a clinician may give for putting one away. */
-import { markdown, type Markdown } from '../../src/kit/markdown.ts';
+import { prose, type Markdown } from '../../src/kit/markdown.ts';
 import type { CardDraft, HookServices, OverrideReason, Reading } from '../../src/kit/hook.ts';
 
 const topics = {
@@ -23,9 +23,7 @@ export const overrideReasons: readonly OverrideReason[] = [
   { system: 'urn:wetread:override-reason', code: 'doubtful', display: 'I do not think this is right' },
 ];
 
-export const researchUseOnly: Markdown = markdown`
-**Research use only. Not a medical device.**
-`;
+export const researchUseOnly: Markdown = prose`**Research use only. Not a medical device.**`;
 
 /** Who spoke: model, version, what it was trained on and where it is known to fail. */
 export function modelParagraph({ pack }: Reading, { model }: Pick<HookServices, 'model'>): Markdown {
@@ -37,7 +35,7 @@ export function modelParagraph({ pack }: Reading, { model }: Pick<HookServices, 
       ? ''
       : ` Limits: ${about.limitations.map(withoutFullStop).join('; ')}.`;
   const demonstration = about?.demonstration === true ? ' This is a demonstration model.' : '';
-  return markdown`Model: ${pack.title}, version ${pack.version}. Trained on: ${trained}.${limits}${demonstration}`;
+  return prose`Model: ${pack.title}, version ${pack.version}. Trained on: ${trained}.${limits}${demonstration}`;
 }
 
 const withoutFullStop = (text: string): string => text.trim().replace(/\.$/, '');

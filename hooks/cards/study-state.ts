@@ -1,5 +1,5 @@
 /** Cards for films that have no finding to show, so that an empty list never hides one that was not read. */
-import { bullets, markdown, paragraphs } from '../../src/kit/markdown.ts';
+import { bullets, prose, paragraphs } from '../../src/kit/markdown.ts';
 import { explained, type Card, type ErrorCode, type HookServices, type StudyRecord } from '../../src/kit/hook.ts';
 import type { ChartState, OpenFinding } from './chart-state.ts';
 import { modelParagraph, overrideReasons, researchUseOnly, sourceOf } from './labels.ts';
@@ -62,12 +62,10 @@ function failedCard(
       bullets(
         failed.map(
           ({ study, code }) =>
-            markdown`${capitalised(studyWords(study))}: **${isPartly(study) ? 'read only in part' : 'not read'}.** ${explained(code).says} ${explained(code).next} (${code})`,
+            prose`${capitalised(studyWords(study))}: **${isPartly(study) ? 'read only in part' : 'not read'}.** ${explained(code).says} ${explained(code).next} (${code})`,
         ),
       ),
-      markdown`
-No finding is shown because none was looked for, not because there is none.
-      `,
+      prose`No finding is shown because none was looked for, not because there is none.`,
       researchUseOnly,
     ]),
   });
@@ -96,10 +94,8 @@ function notAssessableCard(study: StudyRecord, open: readonly OpenFinding[], ser
     indicator: 'info',
     source: sourceOf('not-read'),
     detail: paragraphs([
-      bullets(open.map((one) => markdown`${capitalised(levelOf(one.finding.site))}: ${explanationOf(one)}`)),
-      markdown`
-What could not be assessed says nothing for or against a finding.
-      `,
+      bullets(open.map((one) => prose`${capitalised(levelOf(one.finding.site))}: ${explanationOf(one)}`)),
+      prose`What could not be assessed says nothing for or against a finding.`,
       modelParagraph(open[0]!.reading, services),
       researchUseOnly,
     ]),
@@ -130,13 +126,11 @@ function waitingCard(waiting: readonly StudyRecord[], now: Date, services: HookS
       bullets(
         waiting.map((study) =>
           study.state.kind === 'reading' && study.state.attempt > 1
-            ? markdown`${capitalised(studyWords(study))}: being tried again (try ${study.state.attempt})`
-            : markdown`${capitalised(studyWords(study))}: ${study.state.kind === 'reading' ? 'being read' : 'in the queue'}`,
+            ? prose`${capitalised(studyWords(study))}: being tried again (try ${study.state.attempt})`
+            : prose`${capitalised(studyWords(study))}: ${study.state.kind === 'reading' ? 'being read' : 'in the queue'}`,
         ),
       ),
-      markdown`
-Open the chart again in a moment. Nothing can be concluded yet.
-      `,
+      prose`Open the chart again in a moment. Nothing can be concluded yet.`,
     ]),
   });
 }

@@ -1,5 +1,5 @@
 /** Cards for suspicions that nobody has reviewed: the most serious first, and not more than can be looked at. */
-import { bullets, markdown, paragraphs, type Markdown } from '../../src/kit/markdown.ts';
+import { bullets, prose, paragraphs, type Markdown } from '../../src/kit/markdown.ts';
 import type { Card, HookServices, Indicator, StudyRecord } from '../../src/kit/hook.ts';
 import type { ChartState, OpenFinding } from './chart-state.ts';
 import { modelParagraph, overrideReasons, researchUseOnly, sourceOf, unreviewed } from './labels.ts';
@@ -43,14 +43,14 @@ function suspicionCard(
     indicator: indicatorOf(open),
     source: sourceOf('suggestion'),
     detail: paragraphs([
-      markdown`**${finding.summary}** on the ${wordsOf(open, state)}. **${unreviewed}.**`,
+      prose`**${finding.summary}** on the ${wordsOf(open, state)}. **${unreviewed}.**`,
       ...(warning === undefined ? [] : [warning]),
       ...(finding.measurements.length === 0
         ? []
-        : [bullets(finding.measurements.map((one) => markdown`${measurementWords(one)}`))]),
+        : [bullets(finding.measurements.map((one) => prose`${measurementWords(one)}`))]),
       ...(unseen.length === 0
         ? []
-        : [markdown`Not assessable on this film: ${unseen.map(({ finding: { site } }) => levelOf(site)).join(', ')}.`]),
+        : [prose`Not assessable on this film: ${unseen.map(({ finding: { site } }) => levelOf(site)).join(', ')}.`]),
       modelParagraph(reading, services),
       researchUseOnly,
     ]),
@@ -70,7 +70,7 @@ function restCard(rest: readonly OpenFinding[], state: ChartState, services: Hoo
     indicator: 'info',
     source: sourceOf('suggestion'),
     detail: paragraphs([
-      bullets(rest.map((open) => markdown`${open.finding.summary}, ${wordsOf(open, state)}`)),
+      bullets(rest.map((open) => prose`${open.finding.summary}, ${wordsOf(open, state)}`)),
       researchUseOnly,
     ]),
     links: [services.appLink('Open the first of them', { finding: rest[0]!.finding.id })],

@@ -104,9 +104,11 @@ export function cdsRouter(options: CdsOptions): CdsRouter {
   });
   const timed: RequestHandler<{ id: string }> = (request, response, next) => {
     const started = performance.now();
+    // Taken now: an error leaves the route, and its parameters are gone when the answer is sent.
+    const service = services.has(request.params.id) ? request.params.id : 'unknown';
     response.once('finish', () =>
       options.metrics?.answered({
-        service: services.has(request.params.id) ? request.params.id : 'unknown',
+        service,
         status: response.statusCode,
         seconds: (performance.now() - started) / 1000,
         cards: (response.locals['cards'] as number | undefined) ?? 0,

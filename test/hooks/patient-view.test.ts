@@ -1,0 +1,266 @@
+/** What a clinician is told when a chart opens. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cdsService, hurriedPatients, type CdsService } from '../support/cds-service.ts';
+import {
+  arrive,
+  daysAgo,
+  newPatient,
+  newStudy,
+  noSlip,
+  read,
+  reader,
+  readingOf,
+  samplePack,
+  settle,
+  slip,
+  unseen,
+  unusable,
+} from '../support/sample-readings.ts';
+
+const id = 'wetread-patient-view';
+let service: CdsService;
+beforeAll(async () => {
+  service = await cdsService();
+});
+afterAll(() => service.close());
+
+const cardsOf = (patientId: string, prefetch?: unknown) => service.cards(id, { patientId }, prefetch);
+const summariesOf = async (patientId: string) => (await cardsOf(patientId)).map(({ summary }) => summary);
+
+describe('an unreviewed suspicion', () => {
+  it('is one card that says what it is, how sure, by which model, and for what it may be used', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 18), noSlip('L3/L4'), unseen('L5/S1')], {
+      startedAt: '2026-11-21T09:30:00',
+    });
+    const [card, ...others] = await cardsOf(patient);
+    expect(others).toEqual([]);
+    expect(card!.summary).toMatch(/^AI suggestion, not yet reviewed: Suspected L4\/L5/);
+    const detail = card!.detail!;
+    expect(detail).toContain('film of 21 Nov 2026 (XR lumbar spine lateral)');
+    expect(detail).toContain('Slip: 6.0 mm (95 % interval 5.0 to 7.0 mm)');
+    expect(detail).toContain('18 % (95 % interval 14 to 22 %)');
+    expect(detail).toContain('Not assessable on this film: L5/S1.');
+    expect(detail).toContain(
+      'Model: Lumbar landmarks, version 1.0.0. Trained on: synthetic phantoms of the lumbar spine.',
+    );
+    expect(detail).toContain('Limits: Adults only.');
+    expect(detail).toContain('Research use only. Not a medical device.');
+    expect(card!.overrideReasons!.length).toBeGreaterThan(1);
+  });
+
+  it('is the same card at every opening', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 18)]);
+    expect(await cardsOf(patient)).toEqual(await cardsOf(patient));
+  });
+
+  it('is shown most serious first; a slip of half a vertebra and more is a warning, and nothing is critical', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [
+      slip('L2/L3', 12),
+      slip('L3/L4', 60, 'III'),
+      slip('L4/L5', 30, 'II'),
+      slip('L5/S1', 20),
+    ]);
+    const cards = await cardsOf(patient);
+    expect(cards.map(({ summary, indicator }) => `${/L\d\/[LS]\d/.exec(summary)![0]} ${indicator}`)).toEqual([
+      'L3/L4 warning',
+      'L4/L5 info',
+      'L5/S1 info',
+      'L2/L3 info',
+    ]);
+  });
+
+  it('shares a card with the rest when there are more than can be looked at', async () => {
+    const patient = newPatient();
+    const levels = ['L1/L2', 'L2/L3', 'L3/L4', 'L4/L5'] as const;
+    await read(
+      service.store,
+      patient,
+      levels.map((level, index) => slip(level, 20 + index)),
+    );
+    await read(
+      service.store,
+      patient,
+      levels.map((level, index) => slip(level, 10 + index)),
+      { startedAt: daysAgo(400) },
+    );
+    const cards = await cardsOf(patient);
+    expect(cards).toHaveLength(6);
+    expect(cards[5]!.summary).toBe('3 more AI suggestions, not yet reviewed: L3/L4, L2/L3, L1/L2');
+  });
+
+  it('does not come back when it is confirmed, nor when it is rejected', async () => {
+    const patient = newPatient();
+    const { findings } = await read(service.store, patient, [slip('L4/L5', 18), slip('L3/L4', 12), slip('L2/L3', 10)]);
+    await service.store.readings.recordVerdict(findings[0]!.id, { kind: 'confirmed' }, reader);
+    expect(await summariesOf(patient)).toEqual([expect.stringContaining('L3/L4'), expect.stringContaining('L2/L3')]);
+    await service.store.readings.recordVerdict(findings[1]!.id, { kind: 'rejected', reason: 'projection' }, reader);
+    expect(await summariesOf(patient)).toEqual([expect.stringContaining('L2/L3')]);
+    await service.store.readings.recordVerdict(findings[2]!.id, { kind: 'confirmed' }, reader);
+    expect(await cardsOf(patient)).toEqual([]);
+  });
+
+  it('does not come back under a new id when late images or a new version lead to a second reading', async () => {
+    const patient = newPatient();
+    const first = await read(service.store, patient, [slip('L4/L5', 18)]);
+    await service.store.readings.recordVerdict(
+      first.findings[0]!.id,
+      { kind: 'rejected', reason: 'projection' },
+      reader,
+    );
+    const pack = { ...samplePack, version: '1.1.0' };
+    const again = readingOf(first.studyUid, patient, [slip('L4/L5', 19), slip('L3/L4', 14)], {
+      pack,
+      readAt: new Date(Date.now() + 1000).toISOString(),
+    });
+    await service.store.readings.save(again);
+    expect(await summariesOf(patient)).toEqual([expect.stringContaining('L3/L4')]);
+  });
+
+  it('of a reading that a later one supersedes is not shown beside it', async () => {
+    const patient = newPatient();
+    const first = await read(service.store, patient, [slip('L4/L5', 18)]);
+    await service.store.readings.save(
+      readingOf(first.studyUid, patient, [slip('L4/L5', 21)], {
+        contentHash: 'late-series',
+        readAt: new Date(Date.now() + 1000).toISOString(),
+      }),
+    );
+    expect(await summariesOf(patient)).toEqual([expect.stringContaining('21 %')]);
+  });
+
+  it("is shown to nobody who opens another patient's chart", async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 18)]);
+    expect(await cardsOf(newPatient())).toEqual([]);
+  });
+
+  it('on the film of a child says so', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 18)], { startedAt: '2026-11-21T09:30:00' });
+    const at = async (birthDate?: string) =>
+      (await cardsOf(patient, { patient: { resourceType: 'Patient', id: patient, birthDate } }))[0]!.detail;
+    expect(await at('2010-05-01')).toContain('under 18');
+    expect(await at('2008-11-22')).toContain('under 18');
+    expect(await at('2008-11-21')).not.toContain('under 18');
+    // Only the year is known: a child until that is ruled out.
+    expect(await at('2008')).toContain('under 18');
+    expect(await at('1950')).not.toContain('under 18');
+    expect(await at()).not.toContain('under 18');
+  });
+
+  it('keeps a hostile study description from drawing in the card', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 18)], {
+      description: '[LUMBAR](http://evil.example) <img src=x>',
+    });
+    const [card] = await cardsOf(patient);
+    expect(card!.detail).toContain(String.raw`\[LUMBAR\](http\://evil.example) \<img src=x\>`);
+  });
+});
+
+describe('a film without a finding to show', () => {
+  it('that waits is said to be read, and moves to the front', async () => {
+    const patient = newPatient();
+    await arrive(service.store, patient, newStudy(), { startedAt: '2026-11-21T09:30:00' });
+    expect(await cardsOf(patient)).toMatchObject([
+      { summary: 'Film of 21 Nov 2026 is being read by AI', indicator: 'info' },
+    ]);
+    await service.drain();
+    expect(await hurriedPatients(service)).toContain(patient);
+  });
+
+  it('that is being tried again says so', async () => {
+    const patient = newPatient();
+    const study = await arrive(service.store, patient);
+    await service.store.register.begin(study, 3);
+    const [card] = await cardsOf(patient);
+    expect(card!.detail).toContain('being tried again (try 3)');
+  });
+
+  it('that waits for long is another card than one that just came', async () => {
+    const late = await cdsService({ now: () => new Date(Date.now() + 3_600_000) });
+    const patient = newPatient();
+    await arrive(late.store, patient, newStudy(), { startedAt: '2026-11-21T09:30:00' });
+    const cards = await late.cards(id, { patientId: patient });
+    expect(cards.map(({ summary }) => summary)).toEqual(['Film of 21 Nov 2026 still waits to be read by AI']);
+    await late.close();
+  });
+
+  it('that failed is said not to be read, why, and what to do', async () => {
+    const patient = newPatient();
+    await settle(
+      service.store,
+      patient,
+      { kind: 'failed', code: 'dicom.truncated' },
+      { startedAt: daysAgo(1), modalities: ['MR'] },
+    );
+    const [card, ...others] = await cardsOf(patient);
+    expect(others).toEqual([]);
+    expect(card!.summary).toMatch(/^MR study of .* was NOT read by AI: The DICOM file ends before its data does\.$/);
+    expect(card!.detail!).toContain('Send the study again; the copy in the archive is incomplete. (dicom.truncated)');
+    expect(card!.detail).toContain('not because there is none');
+    expect(card!.links).toBeUndefined();
+  });
+
+  it('that failed in part is said to be read in part', async () => {
+    const patient = newPatient();
+    const reading = await read(service.store, patient, [noSlip('L4/L5')]);
+    await service.store.register.settle(reading.studyUid, {
+      kind: 'analysed',
+      readings: [reading.id],
+      selection: [],
+      packFailures: [{ pack: 'other', code: 'model.deadline-exceeded' }],
+    });
+    expect(await summariesOf(patient)).toEqual([
+      expect.stringContaining('was read only in part by AI: The model did not finish in time'),
+    ]);
+  });
+
+  it('shares one card with others that failed', async () => {
+    const patient = newPatient();
+    for (const code of ['dicom.truncated', 'archive.unreachable'] as const) {
+      await settle(service.store, patient, { kind: 'failed', code });
+    }
+    const cards = await cardsOf(patient);
+    expect(cards.map(({ summary }) => summary)).toEqual([
+      expect.stringContaining('2 studies were NOT fully read by AI'),
+    ]);
+    expect(cards[0]!.detail).toContain('archive.unreachable');
+  });
+
+  it('that failed long ago leaves the clinician alone', async () => {
+    const patient = newPatient();
+    await settle(service.store, patient, { kind: 'failed', code: 'dicom.truncated' }, { startedAt: daysAgo(45) });
+    expect(await cardsOf(patient)).toEqual([]);
+  });
+
+  it('that could not be assessed says why, and opens', async () => {
+    const patient = newPatient();
+    const reading = await read(service.store, patient, [unusable('wrong-view', 'This is not a lateral view.')], {
+      startedAt: '2026-11-21T09:30:00',
+    });
+    const [card] = await cardsOf(patient);
+    expect(card!.summary).toBe('Not read: film of 21 Nov 2026. This is not a lateral view.');
+    expect(card!.links![0]).toMatchObject({ appContext: JSON.stringify({ study: reading.studyUid }) });
+  });
+
+  it('of which a level could not be assessed says which', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [noSlip('L4/L5'), unseen('L5/S1')], { startedAt: '2026-11-21T09:30:00' });
+    expect(await summariesOf(patient)).toEqual(['Film of 21 Nov 2026 read in part: AI could not assess L5/S1']);
+  });
+
+  it('that no model is for, or that was read without suspicion, gets no card', async () => {
+    const patient = newPatient();
+    await settle(service.store, patient, { kind: 'skipped', reason: 'no-pack-applies', selection: [] });
+    await read(service.store, patient, [noSlip('L4/L5')]);
+    expect(await cardsOf(patient)).toEqual([]);
+  });
+
+  it('says nothing of a patient without films', async () => {
+    expect(await cardsOf(newPatient())).toEqual([]);
+  });
+});
