@@ -1,6 +1,7 @@
-/** JPEG baseline and 8-bit extended by libjpeg-turbo: transfer syntaxes .50 and .51. */
+/** Lossy JPEG: transfer syntaxes .50 and .51; 8 bits by libjpeg-turbo, 12 bits by our own. */
 import turbo from '@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasmjs';
 import { corrupt, demandSize, unsupported, type DecodedFrame } from './frame.ts';
+import { decodeJpegExtended12 } from './jpeg-extended12.ts';
 import { demandEnd, frameHeaderOf, segments } from './jpeg-markers.ts';
 import type { PixelShape } from './shape.ts';
 import { wasmCodec } from './wasm.ts';
@@ -16,6 +17,7 @@ export async function decodeJpegBaseline(data: Uint8Array, shape: PixelShape): P
   demandSize({ rows: header.rows, columns: header.columns, components: header.components.length }, shape);
   if (header.process === 0xc3) throw corrupt('a lossless codestream in a lossy transfer syntax');
   if (header.process > 0xc2) throw unsupported(`JPEG process ${header.process.toString(16)}`);
+  if (header.precision === 12) return decodeJpegExtended12(data, shape);
   if (header.precision !== 8) throw unsupported(`${header.precision}-bit lossy JPEG`);
   demandEnd(data);
   const keepsRgb = shape.photometric === 'RGB' && !namesItsColours(data);

@@ -3,6 +3,7 @@
  * Our own, because the JavaScript decoder on npm takes twice the time of dcmtk and returns a picture for a cut codestream.
  */
 import { corrupt, demandSize, unsupported, type DecodedFrame } from './frame.ts';
+import { readHuffmanTables, type HuffmanTable } from './jpeg-huffman.ts';
 import { isFrameHeader, readFrameHeader, segments, type JpegFrameHeader, type Segment } from './jpeg-markers.ts';
 import type { PixelShape } from './shape.ts';
 
@@ -68,39 +69,6 @@ function demandEndMarker(data: Uint8Array, position: number): void {
   let at = position;
   while (at + 1 < data.length && data[at] === 0xff && data[at + 1] === 0xff) at += 1;
   if (data[at] !== 0xff || data[at + 1] !== 0xd9) throw corrupt('the codestream has no end marker');
-}
-
-/** Code lengths 1 to 16 by look-up: the next 16 bits index straight into `length << 8 | category`. */
-type HuffmanTable = Uint16Array;
-
-function readHuffmanTables(data: Uint8Array, { start, end }: Segment, tables: (HuffmanTable | undefined)[]): void {
-  let at = start;
-  while (at < end) {
-    const identity = data[at] as number;
-    const counts = data.subarray(at + 1, at + 17);
-    const symbols = counts.reduce((sum, count) => sum + count, 0);
-    if (counts.length < 16 || at + 17 + symbols > end) throw corrupt('a Huffman table is cut off');
-    // Class 1 (AC) tables have no use here.
-    if (identity < 4) tables[identity] = tableOf(counts, data.subarray(at + 17, at + 17 + symbols));
-    at += 17 + symbols;
-  }
-}
-
-function tableOf(counts: Uint8Array, symbols: Uint8Array): HuffmanTable {
-  const table = new Uint16Array(65536);
-  let code = 0;
-  let next = 0;
-  for (let length = 1; length <= 16; length++) {
-    for (let count = counts[length - 1] as number; count > 0; count--) {
-      const category = symbols[next++] as number;
-      const first = code << (16 - length);
-      if (category > 16 || first + (1 << (16 - length)) > 65536) throw corrupt('a Huffman table is not one');
-      table.fill((length << 8) | category, first, first + (1 << (16 - length)));
-      code += 1;
-    }
-    code <<= 1;
-  }
-  return table;
 }
 
 function readScan(
@@ -182,6 +150,7 @@ function decodeScan(
         const category = entry & 0xff;
         let difference = 0;
         if (category === 16) difference = 32768;
+        else if (category > 16) throw corrupt('a code that is in no table');
         else if (category > 0) {
           while (held < category) {
             const byte = position < data.length ? (data[position] as number) : 0xff;
@@ -227,7 +196,7 @@ function decodeScan(
     }
   }
   // Only padding of the last byte may be left: anything more means that codes were misread.
-  if (held - invented >= 8) position -= (held - invented) >> 3;
+  if (held - invented >= 8) throw corrupt('the codestream is longer than the picture');
   return position;
 }
 

@@ -65,9 +65,8 @@ function numbersOf(bytes: Uint8Array, shape: PixelShape, bigEndian: boolean): Va
   const copy = new Uint8Array(count * width);
   copy.set(bytes.subarray(0, copy.length));
   if (bigEndian) {
-    const buffer = Buffer.from(copy.buffer);
-    if (width === 2) buffer.swap16();
-    if (width === 4) buffer.swap32();
+    // Annex D: even 32-bit values are cut into 16-bit words, the lowest first, and only the words are big endian.
+    if (width > 1) Buffer.from(copy.buffer).swap16();
   }
   return width === 1 ? copy : width === 2 ? new Uint16Array(copy.buffer) : new Uint32Array(copy.buffer);
 }

@@ -1,0 +1,155 @@
+/** What every archive must do for Wetread's client, whoever wrote it. An archive passes itself in with a way to be filled. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { dicomwebArchive } from '../../src/dicom/dicomweb-archive.ts';
+import { readDataset } from '../../src/dicom/dataset.ts';
+import { describeInstance } from '../../src/dicom/describe.ts';
+import { seriesUid, studyUid } from '../../src/domain/ids.ts';
+import { silentLogger } from '../../src/domain/log.ts';
+import { expectations, fixture } from '../dicom/fixtures.ts';
+
+/** Starts an archive that holds these DICOM files. */
+export type StartArchive = (
+  files: readonly Uint8Array[],
+) => Promise<{ readonly baseUrl: string; stop(): Promise<void> }>;
+
+const root = '1.2.826.0.1.3680043.10.1561';
+const firstStudy = studyUid(`${root}.1`);
+const films = seriesUid(`${root}.1.1`);
+const frames = seriesUid(`${root}.1.2`);
+/** Uncompressed, and compressed in the ways that archives are tempted to convert. */
+const filmNames = ['grey12', 'signed12-overlay', 'rgb-jpeg-ls-line', 'grey8-monochrome1-jpeg-lossless'] as const;
+
+/** The same film in another study: its UIDs begin with …1561.2 instead of …1561.1. */
+function inOtherStudy(file: Uint8Array): Uint8Array {
+  const copy = Buffer.from(file);
+  const from = Buffer.from(`${root}.1`);
+  for (let at = copy.indexOf(from); at >= 0; at = copy.indexOf(from, at + from.length)) copy.write(`${root}.2`, at);
+  return new Uint8Array(copy);
+}
+
+export const archiveContractFiles: readonly Uint8Array[] = [
+  ...filmNames.map(fixture),
+  fixture('frames3-jpeg2000'),
+  inOtherStudy(fixture('grey12')),
+];
+
+export function archiveContract(name: string, start: StartArchive, { skip = false } = {}): void {
+  describe.skipIf(skip)(`${name} as an archive`, () => {
+    let running: Awaited<ReturnType<StartArchive>>;
+    const archive = () => dicomwebArchive({ baseUrl: running.baseUrl, timeoutMs: 20_000, logger: silentLogger });
+
+    beforeAll(async () => {
+      running = await start(archiveContractFiles);
+    });
+    afterAll(async () => {
+      await running?.stop();
+    });
+
+    const collect = async (files: AsyncIterable<Uint8Array>) => {
+      const all: Uint8Array[] = [];
+      for await (const file of files) all.push(file);
+      return all;
+    };
+
+    test('answers a probe', async () => {
+      await expect(archive().probe()).resolves.toBeUndefined();
+    });
+
+    test('describes one study', async () => {
+      const [study, ...others] = await archive().findStudies({ studyUid: firstStudy });
+      expect(others).toEqual([]);
+      expect(study).toMatchObject({
+        studyUid: firstStudy,
+        dicomPatientId: 'FIX-1',
+        accession: 'ACC-1',
+        startedAt: '2026-03-01T09:30:00',
+        description: 'Lumbar spine',
+      });
+      expect(study?.modalities).toEqual(['DX']);
+    });
+
+    test('does not know a study that was never stored', async () => {
+      expect(await archive().findStudies({ studyUid: studyUid('1.2.3.4.5') })).toEqual([]);
+      await expect(archive().findSeries(studyUid('1.2.3.4.5'))).rejects.toMatchObject({ code: 'archive.not-found' });
+      await expect(collect(archive().fetchSeries(studyUid('1.2.3.4.5'), films))).rejects.toMatchObject({
+        code: 'archive.not-found',
+      });
+    });
+
+    test('lists studies of a day and after', async () => {
+      const since = async (day: string) =>
+        (await archive().findStudies({ since: new Date(day) })).map((study) => study.studyUid).sort();
+      expect(await since('2026-03-01T12:00:00Z')).toEqual([`${root}.1`, `${root}.2`]);
+      expect(await since('2026-03-03T12:00:00Z')).toEqual([]);
+    });
+
+    test('gives page after page without losing or repeating a study', async () => {
+      const [first] = await archive().findStudies({ limit: 1, offset: 0 });
+      const [second] = await archive().findStudies({ limit: 1, offset: 1 });
+      expect([first?.studyUid, second?.studyUid].sort()).toEqual([`${root}.1`, `${root}.2`]);
+      expect(await archive().findStudies({ limit: 1, offset: 2 })).toEqual([]);
+    });
+
+    test('describes the series of a study', async () => {
+      const series = await archive().findSeries(firstStudy);
+      const byUid = new Map<string, (typeof series)[number]>(series.map((one) => [one.seriesUid, one]));
+      expect([...byUid.keys()].sort()).toEqual([films, frames]);
+      expect(byUid.get(frames)).toMatchObject({ modality: 'DX', description: 'LAT', bodyPartExamined: 'LSPINE' });
+    });
+
+    test('lists every object of a series once', async () => {
+      const listed = (await archive().findInstances(firstStudy, films)).map(({ sopUid }) => sopUid);
+      const stored = filmNames.map((film) => readDataset(fixture(film)).text('SOPInstanceUID'));
+      expect([...listed].sort()).toEqual([...stored].sort());
+    });
+
+    test('gives every object of a series with the pixels it was stored with', async () => {
+      const received = await Promise.all(
+        (await collect(archive().fetchSeries(firstStudy, films))).map((file) => describeInstance(file)),
+      );
+      const expected = filmNames.map((film) => expectations[film]?.sha256);
+      expect(received.map(({ sha256 }) => sha256).sort()).toEqual([...expected].sort());
+    });
+
+    test('keeps compressed objects as they were stored', async () => {
+      const [file] = await collect(archive().fetchSeries(firstStudy, frames));
+      expect(file && readDataset(file).transferSyntaxUid).toBe('1.2.840.10008.1.2.4.90');
+      expect(file && (await describeInstance(file)).sha256).toBe(expectations['frames3']?.sha256);
+    });
+
+    test('can be left in the middle of a series, and asked again', async () => {
+      const patient = dicomwebArchive({ baseUrl: running.baseUrl, maxConcurrent: 1, logger: silentLogger });
+      for await (const file of patient.fetchSeries(firstStudy, films)) {
+        expect(file.length).toBeGreaterThan(132);
+        break;
+      }
+      expect(await collect(patient.fetchSeries(firstStudy, films))).toHaveLength(filmNames.length);
+    });
+
+    test('stops when asked to', async () => {
+      const reason = new Error('the job was cancelled');
+      await expect(archive().findSeries(firstStudy, AbortSignal.abort(reason))).rejects.toBe(reason);
+      const abort = new AbortController();
+      const files = archive().fetchSeries(firstStudy, films, abort.signal)[Symbol.asyncIterator]();
+      await files.next();
+      abort.abort(reason);
+      // What has arrived may still be given; nothing new comes.
+      const outcome = await (async () => {
+        while ((await files.next()).done !== true);
+      })().then(
+        () => 'all had arrived',
+        (thrown: unknown) => (thrown === reason ? 'stopped' : thrown),
+      );
+      expect(['all had arrived', 'stopped']).toContain(outcome);
+    });
+
+    test("passes the viewer's requests on as they are", async () => {
+      const answer = await archive().forward(`studies/${firstStudy}/series/${frames}`, {
+        accept: 'multipart/related; type="application/dicom"; transfer-syntax=*',
+      });
+      expect(answer.status).toBe(200);
+      expect(answer.headers.get('content-type')).toMatch(/^multipart\/related/);
+      expect((await answer.arrayBuffer()).byteLength).toBeGreaterThan(1000);
+    });
+  });
+}

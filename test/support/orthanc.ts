@@ -1,0 +1,81 @@
+/** A real Orthanc with its DICOMweb plugin, on loopback, in a temporary folder. */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+
+const program = ['/usr/sbin/Orthanc', '/usr/bin/Orthanc'].find((path) => existsSync(path));
+const plugin = ['/usr/share/orthanc/plugins/libOrthancDicomWeb.so', '/usr/lib/orthanc/libOrthancDicomWeb.so'].find(
+  (path) => existsSync(path),
+);
+
+export const orthancInstalled = program !== undefined && plugin !== undefined;
+
+export async function startOrthanc(
+  files: readonly Uint8Array[],
+): Promise<{ readonly baseUrl: string; stop(): Promise<void> }> {
+  if (program === undefined || plugin === undefined)
+    throw new Error('Orthanc is not installed: apt-get install orthanc orthanc-dicomweb');
+  const folder = await mkdtemp(join(tmpdir(), 'wetread-orthanc-'));
+  const port = await freePort();
+  const configuration = join(folder, 'orthanc.json');
+  await writeFile(
+    configuration,
+    JSON.stringify({
+      StorageDirectory: folder,
+      IndexDirectory: folder,
+      Plugins: [plugin],
+      HttpPort: port,
+      // It listens on all addresses whatever this says; the temporary folder holds phantoms only.
+      RemoteAccessAllowed: false,
+      AuthenticationEnabled: false,
+      DicomServerEnabled: false,
+      DicomWeb: { Enable: true, Root: '/dicom-web/' },
+    }),
+  );
+  const child = spawn(program, [configuration], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let said = '';
+  child.stderr.on('data', (text: Buffer) => (said = (said + text.toString()).slice(-4000)));
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const stop = async () => {
+    child.kill('SIGTERM');
+    await Promise.race([ended, pause(5000).then(() => child.kill('SIGKILL'))]);
+    await ended;
+    await rm(folder, { recursive: true, force: true });
+  };
+  const origin = `http://127.0.0.1:${port}`;
+  try {
+    await answers(`${origin}/system`, () => child.exitCode !== null);
+    for (const file of files) {
+      const stored = await fetch(`${origin}/instances`, { method: 'POST', body: file.slice() });
+      if (!stored.ok) throw new Error(`Orthanc refused a fixture: ${stored.status} ${await stored.text()}`);
+    }
+  } catch (error) {
+    await stop();
+    throw new Error(`Orthanc did not start: ${said}`, { cause: error });
+  }
+  return { baseUrl: `${origin}/dicom-web`, stop };
+}
+
+async function answers(url: string, gone: () => boolean): Promise<void> {
+  for (let attempt = 0; attempt < 200 && !gone(); attempt++) {
+    const ok = await fetch(url).then(
+      (response) => response.ok,
+      () => false,
+    );
+    if (ok) return;
+    await pause(100);
+  }
+  throw new Error('no answer');
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
