@@ -26,7 +26,7 @@ export function openDatabase(connectionString: string, logger: Logger): Database
     keepAlive: true,
   });
   // Without a listener the loss of an idle connection would end the process. The next query gets a new one.
-  pool.on('error', (error) => logger.warn('a database connection was lost', { cause: error }));
+  pool.on('error', (error) => pool.ending || logger.warn('a database connection was lost', { cause: error }));
 
   return {
     connectionString,

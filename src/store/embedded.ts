@@ -43,6 +43,8 @@ export async function startEmbeddedPostgres(options: {
   dataDir: string;
   logger: Logger;
   database: string;
+  /** More of PostgreSQL's own settings; tests that throw their data away do without `fsync`. */
+  settings?: Readonly<Record<string, string>>;
 }): Promise<EmbeddedPostgres> {
   const { logger } = options;
   const dataDir = resolve(options.dataDir);
@@ -57,7 +59,15 @@ export async function startEmbeddedPostgres(options: {
     else await initialise(binaries, account, dataDir, folder, password);
 
     const address = await chooseAddress(folder, account);
-    const server = superviseServer({ binaries, account, dataDir, folder, address, logger });
+    const server = superviseServer({
+      binaries,
+      account,
+      dataDir,
+      folder,
+      address,
+      settings: { ...ownSettings, ...options.settings },
+      logger,
+    });
     try {
       await server.start();
       const url = (database: string) => connectionString(address, password, database);
@@ -207,14 +217,14 @@ function connectionString(address: Address, password: string, database: string):
   return `postgres://${user}:${password}@${host}:${address.port}/${database}${query}`;
 }
 
-const settings = [
-  ['max_connections', '60'],
-  ['shared_buffers', '64MB'],
-  ['log_min_messages', 'warning'],
-  ['logging_collector', 'off'],
-  ['log_destination', 'stderr'],
-  ['timezone', 'UTC'],
-].flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+const ownSettings: Readonly<Record<string, string>> = {
+  max_connections: '60',
+  shared_buffers: '64MB',
+  log_min_messages: 'warning',
+  logging_collector: 'off',
+  log_destination: 'stderr',
+  timezone: 'UTC',
+};
 
 /** Keeps one server running until `stop`: when it dies by itself (out of memory, somebody's kill) it is started again. */
 function superviseServer(parts: {
@@ -223,9 +233,11 @@ function superviseServer(parts: {
   dataDir: string;
   folder: string;
   address: Address;
+  settings: Readonly<Record<string, string>>;
   logger: Logger;
 }) {
   const { folder, logger } = parts;
+  const settings = Object.entries(parts.settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   let child: ChildProcess | undefined;
   let stopping = false;
   let restarting: Promise<void> | undefined;
@@ -288,7 +300,16 @@ function superviseServer(parts: {
     pid: () => child?.pid ?? 0,
     start: async () => {
       process.on('exit', atExit);
-      await start();
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          return await start();
+        } catch (error) {
+          if (attempt === 4) throw error;
+          // A service that was killed while it started PostgreSQL again leaves one that shows itself only now.
+          await wait(200);
+          await stopLeftoverPostgres(folder, logger);
+        }
+      }
     },
     stop: async () => {
       stopping = true;

@@ -48,8 +48,7 @@ function processesIn(folder: string): number[] {
 /** Ends what a killed service left running. Only called by the holder of the folder's lock: nobody else's database is meant. */
 export async function stopLeftoverPostgres(folder: string, logger: Logger): Promise<void> {
   const file = readPostmasterFile(folder);
-  if (file === undefined) return;
-  if (isPostgresOf(folder, file.pid)) {
+  if (file !== undefined && isPostgresOf(folder, file.pid)) {
     logger.info('an earlier start left PostgreSQL running: stopping it', { pid: file.pid });
     await endPostgres(folder, file.pid);
   }

@@ -1,6 +1,6 @@
 /** Readings and what people said of them; each change owes every output in the same transaction. */
 import { WetreadError } from '../domain/errors.ts';
-import type { Finding, Reading, Reviewer, Verdict } from '../domain/finding.ts';
+import type { Finding, FindingDraft, Reading, Reviewer, Verdict } from '../domain/finding.ts';
 import { findingId, patientId, readingId, studyUid, type FindingId, type ReadingId } from '../domain/ids.ts';
 import type { ReadingStore } from '../domain/ports.ts';
 import { z } from 'zod';
@@ -169,8 +169,7 @@ async function insertFindings(sql: Sql, reading: Reading): Promise<void> {
     position,
     concept: draft.concept,
     result_kind: draft.result.kind,
-    // Checked on the way in as well: a number that is none would be stored as null and make the reading unreadable.
-    payload: findingDraft.parse(draft),
+    payload: checkedDraft(draft),
     verdict: verdict.kind,
     verdict_by: verdict.kind === 'unreviewed' ? null : verdict.by,
     verdict_at: verdict.kind === 'unreviewed' ? null : verdict.at,
@@ -184,6 +183,14 @@ async function insertFindings(sql: Sql, reading: Reading): Promise<void> {
        verdict text, verdict_by jsonb, verdict_at timestamptz, verdict_reason text)`,
     [reading.id, JSON.stringify(rows)],
   );
+}
+
+/** Checked on the way in as well: a number that is none would be stored as null and make the reading unreadable for ever. */
+function checkedDraft(draft: FindingDraft): FindingDraft {
+  const result = findingDraft.safeParse(draft);
+  if (result.success) return result.data;
+  const fields = result.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+  throw new WetreadError('model.bad-output', fields.join('; '));
 }
 
 type ReadingRow = {

@@ -21,6 +21,14 @@ export type Workers = {
   close(): Promise<void>;
 };
 
+const workOptions = {
+  includeMetadata: true,
+  heartbeatRefreshSeconds: 10,
+  // New jobs wake the workers; asking finds those whose retry is due.
+  pollingIntervalSeconds: 1,
+  notifyPollingIntervalSeconds: 1,
+} as const;
+
 /** How long a handler may take to notice that the process is stopping. */
 const patienceMs = 5_000;
 
@@ -64,20 +72,13 @@ export function workers(parts: { database: Database; jobs: Jobs; presence: Prese
   return {
     async work(queue, concurrency, handle) {
       working.add(queue);
-      await jobs.boss.work<unknown, void, { includeMetadata: true }>(
-        queue,
-        {
-          includeMetadata: true,
-          localConcurrency: concurrency,
-          heartbeatRefreshSeconds: 10,
-          pollingIntervalSeconds: 1,
-          // New jobs wake the workers; asking only finds those whose retry is due.
-          notifyPollingIntervalSeconds: 1,
-        } as never,
-        async ([job]) => {
-          if (job !== undefined) await run(queue, job as JobWithMetadata<unknown>, handle);
-        },
-      );
+      for (let index = 0; index < concurrency; index += 1) {
+        const worker = await jobs.boss.work<unknown, void, typeof workOptions>(queue, workOptions, async ([job]) => {
+          if (job !== undefined) await run(queue, job, handle);
+          // Without this pg-boss sleeps out its polling interval after each job, however many are waiting.
+          jobs.boss.notifyWorker(worker);
+        });
+      }
     },
     async close() {
       closing.abort(new Error('the service is stopping'));

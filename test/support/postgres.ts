@@ -14,7 +14,12 @@ let made = 0;
 /** Connection string of an empty database that no other test uses. Import this file only in test files: it tidies up with `afterAll`. */
 export async function testDatabase(): Promise<string> {
   folder ??= mkdtempSync(join(tmpdir(), 'wetread-test-'));
-  server ??= startEmbeddedPostgres({ dataDir: join(folder, 'data'), database: 'wetread', logger: silentLogger });
+  server ??= startEmbeddedPostgres({
+    dataDir: join(folder, 'data'),
+    database: 'wetread',
+    settings: { fsync: 'off' },
+    logger: silentLogger,
+  });
   const running = await server;
   made += 1;
   const name = `test_${made}`;
