@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bundle, BundleEntry, DiagnosticReport, Observation } from 'fhir/r4.js';
 import { WetreadError } from '../domain/errors.ts';
 import type { Reading } from '../domain/finding.ts';
+import type { Logger } from '../domain/log.ts';
 import type { Output, PackSummary } from '../domain/ports.ts';
 import type { FhirClient } from '../fhir/client.ts';
 import { httpStatusOf } from '../fhir/failure.ts';
@@ -14,6 +15,7 @@ export type FhirReportOptions = {
   readonly publicUrl: string;
   readonly reportStatus: ReportStatus;
   readonly packs: readonly PackSummary[];
+  readonly logger: Logger;
 };
 
 /** Identities searched for at once; keeps URLs under the 2,000 characters that every proxy lets through. */
@@ -24,7 +26,7 @@ const mostRounds = 6;
 type Stored = WrittenResource & { readonly id: string };
 type Change = { readonly written: Written; readonly stored: Stored | undefined };
 
-export function fhirReport({ client, publicUrl, reportStatus, packs }: FhirReportOptions): Output {
+export function fhirReport({ client, publicUrl, reportStatus, packs, logger }: FhirReportOptions): Output {
   /** Medplum refuses transactions of more than eight entries with If-None-Exist; such a server is asked without from then on. */
   let conditional = true;
 
@@ -57,7 +59,7 @@ export function fhirReport({ client, publicUrl, reportStatus, packs }: FhirRepor
     signal: AbortSignal | undefined,
   ): Promise<{ stored: Map<string, Stored>; removed: boolean }> {
     const stored = new Map<string, Stored>();
-    let removed = false;
+    let duplicates = 0;
     // Referring resources first: servers refuse to delete what is still referred to.
     for (const type of ['Provenance', 'DiagnosticReport', 'Observation', 'Device'] as const) {
       const ofType = wanted.filter(({ resource }) => resource.resourceType === type);
@@ -72,11 +74,12 @@ export function fhirReport({ client, publicUrl, reportStatus, packs }: FhirRepor
           const [first, ...others] = found.filter((resource) => carries(resource, key)).sort(oldestFirst);
           if (first !== undefined) stored.set(key, first);
           for (const other of others) await withdraw(other, signal);
-          removed ||= others.length > 0;
+          duplicates += others.length;
         }
       }
     }
-    return { stored, removed };
+    if (duplicates > 0) logger.info('duplicates of a report removed', { duplicates });
+    return { stored, removed: duplicates > 0 };
   }
 
   async function withdraw(duplicate: Stored, signal: AbortSignal | undefined): Promise<void> {

@@ -21,6 +21,7 @@ const output = () =>
     publicUrl: 'http://127.0.0.1:8080',
     reportStatus: 'partial',
     packs: [packSummary],
+    logger: silentLogger,
   });
 const counts = async () => ({
   reports: (await server.all('DiagnosticReport')).length,
