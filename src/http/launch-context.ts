@@ -11,7 +11,6 @@ const tokenAnswer = z.object({
   token_type: z.string().regex(/^bearer$/i),
   id_token: z.string().min(1),
   patient: z.string().refine(isFhirId, 'is not a FHIR id'),
-  need_patient_banner: z.boolean().optional(),
   appContext: z.unknown(),
   fhirContext: z.unknown(),
 });

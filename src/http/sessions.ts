@@ -6,7 +6,7 @@ import type { AppSession, PendingLaunch, SessionStore } from '../domain/ports.ts
 export type Banner = { readonly display?: string; readonly birthDate?: string; readonly sex?: string };
 
 /** What a finished launch allows. */
-export type Grant = Omit<AppSession, 'expiresAt'> & { readonly banner: Banner; readonly bannerShownByEhr: boolean };
+export type Grant = Omit<AppSession, 'expiresAt'> & { readonly banner: Banner };
 
 export interface AppSessions {
   /** A code for the page's address: good once, for a minute. */
@@ -16,7 +16,6 @@ export interface AppSessions {
         readonly token: string;
         readonly session: AppSession;
         readonly banner: Banner;
-        readonly bannerShownByEhr: boolean;
       }
     | undefined
   >;
@@ -67,13 +66,13 @@ export function appSessions({
     async redeem(code) {
       const taken = await store.takeLaunch(codeKey(code));
       if (taken === undefined || Date.parse(taken.expiresAt) <= now()) return undefined;
-      const { banner, bannerShownByEhr, ...allowed } = taken.remembered['grant'] as Grant;
+      const { banner, ...allowed } = taken.remembered['grant'] as Grant;
       const end = now() + longestMinutes * 60_000;
       const token = `${random()}.${Math.floor(end / 1000).toString(36)}`;
       const session: AppSession = { ...allowed, expiresAt: iso(Math.min(now() + idleMs, end)) };
       await store.create({ ...session, tokenHash: hashOf(token) });
       // The page is told the end that no use can move.
-      return { token, session: { ...session, expiresAt: iso(end) }, banner, bannerShownByEhr };
+      return { token, session: { ...session, expiresAt: iso(end) }, banner };
     },
 
     async verify(token) {

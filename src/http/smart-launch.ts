@@ -137,7 +137,6 @@ export function smartLaunch(options: SmartLaunchOptions): Router {
         reviewer: { reference: reviewer, display: display ?? nameIn(identity) ?? reviewer },
         ...(opens ? { opens } : {}),
         banner,
-        bannerShownByEhr: answer.need_patient_banner === false,
       });
       await audit.record({ action: 'launch', actor: reviewer, patientId: answer.patient, subject: iss });
       response.redirect(302, `${publicUrl}/app/#code=${oneTimeCode}`);

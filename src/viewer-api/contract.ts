@@ -17,8 +17,9 @@ const overlayShape = z.discriminatedUnion('kind', [
 ]);
 export type OverlayShapeView = z.infer<typeof overlayShape>;
 
+/** `frame` counts from 0. */
 const evidence = z
-  .object({ sopUid: z.string(), frame: z.number().int().positive(), shapes: z.array(overlayShape).readonly() })
+  .object({ sopUid: z.string(), frame: z.number().int().nonnegative(), shapes: z.array(overlayShape).readonly() })
   .readonly();
 export type EvidenceView = z.infer<typeof evidence>;
 
@@ -125,8 +126,6 @@ export const sessionAnswer = z
     expiresAt: z.string(),
     patient: patientBanner,
     user: reviewer,
-    /** The EHR shows who the patient is already (SMART `need_patient_banner: false`). */
-    bannerShownByEhr: z.boolean(),
     opens: z.union([z.object({ finding: z.string() }), z.object({ study: z.string() })]).exactOptional(),
   })
   .readonly();

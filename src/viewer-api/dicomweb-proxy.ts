@@ -11,7 +11,7 @@ import { firstTimes } from './first-time.ts';
 import { requireSession, sessionOf, type SessionGate } from './session-gate.ts';
 
 export type DicomwebProxyOptions = {
-  /** Asks the archive with the service's own credentials. `path` starts with `/studies/`; throws `archive.*`. */
+  /** Asks the archive with the service's own credentials. `path` starts with `studies/`; throws `archive.*`. */
   readonly forward: (
     path: string,
     request: { readonly accept: string; readonly signal: AbortSignal },
@@ -68,7 +68,7 @@ export function dicomwebTarget(url: string): Target | undefined {
     const parameters = [...new URLSearchParams(search)];
     if (parameters.some(([name, value]) => !query || queryParameters[name]?.(value) !== true)) return undefined;
     const asked = parameters.length === 0 ? '' : `?${new URLSearchParams(parameters)}`;
-    return { study: studyUid(match[1]!), path: `${match[0]}${asked}`, accept, picture: accept !== json };
+    return { study: studyUid(match[1]!), path: `${match[0].slice(1)}${asked}`, accept, picture: accept !== json };
   }
   return undefined;
 }

@@ -45,13 +45,12 @@ export function viewerRouter({ readings, studies, packs, sessions, audit, logger
         await audit.record({ action: 'refused', actor: 'anonymous', code: 'smart.launch-expired' });
         throw new WetreadError('smart.launch-expired');
       }
-      const { session, token, banner, bannerShownByEhr } = opened;
+      const { session, token, banner } = opened;
       response.status(201).json({
         token,
         expiresAt: session.expiresAt,
         patient: { id: session.patientId, ...banner },
         user: session.reviewer,
-        bannerShownByEhr,
         ...(session.opens ? { opens: session.opens } : {}),
       } satisfies SessionAnswer);
     })

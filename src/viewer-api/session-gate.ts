@@ -13,7 +13,6 @@ export type OpenedSession = {
   readonly token: string;
   readonly session: AppSession;
   readonly banner: Banner;
-  readonly bannerShownByEhr: boolean;
 };
 
 /** What the viewer's addresses need to know of sessions; `src/http/sessions.ts` makes the real one. */

@@ -1,0 +1,2 @@
+/** Stands in the bundle where the picture codecs name a module that only Node has. */
+export default {};

@@ -1,0 +1,128 @@
+/** Findings, numbers and dates as the reader's own language writes them. */
+import type { FindingView, MeasurementView, ReadingView } from '../../src/viewer-api/contract.ts';
+import type { Item, ItemState } from './worklist.ts';
+
+// Without a minus before zero, which rounding makes of -0.3.
+const signDisplay = 'negative';
+const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0, signDisplay });
+const tenths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay });
+const hundredths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const date = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
+const dateAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+
+export const level = (finding: FindingView): string => (finding.site.kind === 'image' ? 'Image' : finding.site.level);
+
+export const measured = (finding: FindingView, quantity: string): MeasurementView | undefined =>
+  finding.measurements.find((measurement) => measurement.quantity === quantity);
+
+function number(value: number, unit: MeasurementView['unit']): string {
+  const format = unit === 'mm' ? tenths : unit === '1' ? hundredths : whole;
+  // A hyphen is hard to see before a small figure; this is the minus of typography.
+  return format.format(value).replace('-', '\u2212');
+}
+
+// Narrow no-break space: a number and its unit stay together.
+const units = { '%': '\u202f%', mm: '\u202fmm', '1': '', deg: '°' } as const;
+
+/** For tables, whose headings name the unit. */
+export const figure = ({ value, unit }: MeasurementView): string => number(value, unit);
+export const range = ({ interval, unit }: MeasurementView): string | undefined =>
+  interval && `${number(interval[0], unit)} to ${number(interval[1], unit)}`;
+
+export const value = ({ value, unit }: MeasurementView): string => `${number(value, unit)}${units[unit]}`;
+
+export const interval = ({ interval, unit }: MeasurementView): string | undefined =>
+  interval && `${number(interval[0], unit)} to ${number(interval[1], unit)}${units[unit]}`;
+
+export const moment = (iso: string): string => readable(dateAndTime, iso);
+export const day = (iso: string): string => readable(date, /^\d{4}-\d\d-\d\d$/.test(iso) ? `${iso}T00:00` : iso);
+
+function readable(format: Intl.DateTimeFormat, iso: string): string {
+  const time = Date.parse(iso);
+  return Number.isNaN(time) ? iso : format.format(time);
+}
+
+export function age(birthDate: string, now = new Date()): string | undefined {
+  const [year, month, dayOfMonth] = birthDate.split('-').map(Number);
+  if (year === undefined || month === undefined || dayOfMonth === undefined) return undefined;
+  const hadBirthday = now.getMonth() + 1 > month || (now.getMonth() + 1 === month && now.getDate() >= dayOfMonth);
+  return `${now.getFullYear() - year - (hadBirthday ? 0 : 1)} years`;
+}
+
+export const noSlip = 'No slip seen';
+
+/** The answer first: what, where, how much. */
+export function headline(item: Item): string {
+  switch (item.kind) {
+    case 'finding':
+      return suspicion(item.finding);
+    case 'reading':
+      return withoutSuspicion(item.reading);
+    case 'study':
+      return item.study.says;
+  }
+}
+
+function suspicion(finding: FindingView): string {
+  if (finding.concept !== 'spondylolisthesis' || finding.result.kind !== 'detected') {
+    return finding.summary.replace(/ \([^)]*\)\.?$/, '');
+  }
+  const { direction, grade } = finding.result;
+  const what = { anterior: 'anterolisthesis', posterior: 'retrolisthesis' }[direction ?? 'anterior'];
+  const sure = finding.verdict.kind === 'confirmed' ? '' : 'Suspected ';
+  return `${sure}${level(finding)} ${direction === undefined ? 'spondylolisthesis' : what}${grade ? `, grade ${grade.value}` : ''}`;
+}
+
+function withoutSuspicion({ findings }: ReadingView): string {
+  const unreadable = findings.find(({ site, result }) => site.kind === 'image' && result.kind === 'not-assessable');
+  if (unreadable?.result.kind === 'not-assessable') {
+    const explanation = unreadable.result.explanation.replace(/\.$/, '');
+    return /^not read/i.test(explanation)
+      ? explanation
+      : `Not read: ${explanation.charAt(0).toLowerCase()}${explanation.slice(1)}`;
+  }
+  const slips = findings.filter(({ concept }) => concept === 'spondylolisthesis');
+  if (slips.some(({ result }) => result.kind === 'not-detected')) return noSlip;
+  return slips.length > 0 ? 'Could not be assessed' : (findings[0]?.summary ?? 'Nothing suspected');
+}
+
+/** Levels that the model did not judge, said openly beside an otherwise clean reading. */
+export function unjudged({ findings }: ReadingView): string | undefined {
+  const levels = findings
+    .filter(({ concept, result }) => concept === 'spondylolisthesis' && result.kind === 'not-assessable')
+    .map(level);
+  return levels.length === 0 ? undefined : `Not assessed: ${new Intl.ListFormat(undefined).format(levels)}.`;
+}
+
+/** Meyerding's quarters of the lower end plate; each ends with its border. */
+const gradeEnds = [
+  ['I', 25],
+  ['II', 50],
+  ['III', 75],
+  ['IV', 100],
+] as const;
+const gradeAt = (percent: number): string => gradeEnds.find(([, end]) => Math.abs(percent) <= end)?.[0] ?? 'V';
+
+/** What the uncertainty means for the answer, not only its size. */
+export function doubt(finding: FindingView): string | undefined {
+  const slip = measured(finding, 'slip-percent');
+  if (slip?.interval === undefined || finding.result.kind !== 'detected') return undefined;
+  const [low, high] = slip.interval;
+  if (low <= 0 && high >= 0) return 'The interval includes no slip at all.';
+  const own = finding.result.grade?.value ?? gradeAt(slip.value);
+  const others = [gradeAt(low), gradeAt(high)].filter((grade) => grade !== own);
+  return others.length === 0
+    ? `The whole interval lies in grade ${own}.`
+    : `The interval reaches into grade ${others[0]}.`;
+}
+
+export const stateWords: Readonly<Record<ItemState, string>> = {
+  open: 'Not yet reviewed',
+  confirmed: 'Confirmed',
+  rejected: 'Rejected',
+  waiting: 'Waiting',
+  failed: 'Not read',
+  'not-read': 'Not read',
+};
+
+export const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`);
