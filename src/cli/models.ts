@@ -1,0 +1,128 @@
+/** `wetread models`: which packs there are, whether they work here, and the beginnings of a new one. */
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readConfig, type Config } from '../config.ts';
+import { asWetreadError } from '../domain/errors.ts';
+import { silentLogger } from '../domain/log.ts';
+import { loadPack, packFolders, type LoadedPack } from '../inference/load-packs.ts';
+import { modelRunner } from '../inference/model-runner.ts';
+import { readArgs, UsageError, type Command } from './command.ts';
+import { sealPack, writeNewPack } from './new-pack.ts';
+
+export const command: Command = {
+  name: 'models',
+  summary: 'list and verify model packs, and begin a new one',
+  usage: `
+Usage: wetread models list
+       wetread models verify [<name>…]
+       wetread models new <name> [--onnx <file>]
+       wetread models seal <name>
+
+  list     packs with version, what they read, and their weights' hash
+  verify   load each pack, open its model on the configured execution provider and run it once
+  new      a folder that compiles and explains itself; --onnx copies the weights and reads tensors and sizes from them
+  seal     write size and sha256 of the pack's weights into its manifest, after the weights have changed
+  --json   the same as JSON
+
+Packs are looked for in WETREAD_MODELS_DIR, or in the models that come with Wetread.
+Exits 1 when a pack is broken.`,
+  async run(args, io) {
+    const { values, positionals } = readArgs(args, { json: { type: 'boolean' }, onnx: { type: 'string' } }, true);
+    const config = readConfig(io.env);
+    const folder = config.WETREAD_MODELS_DIR ?? fileURLToPath(new URL('../../models', import.meta.url));
+    const [action, ...names] = positionals;
+    const print = (result: unknown, text: string): void =>
+      void io.stdout.write(`${values.json ? JSON.stringify(result) : text}\n`);
+    if (values.onnx !== undefined && action !== 'new') throw new UsageError('--onnx goes with "new"');
+    switch (action) {
+      case 'list':
+        if (names.length > 0) throw new UsageError('"list" takes no names');
+        return list(folder, print);
+      case 'verify':
+        return verify(folder, names, config, print);
+      case 'new': {
+        const made = await writeNewPack(folder, onlyName(names), values.onnx);
+        print(made, `${made.folder}\n${made.files.map((file) => `  ${file}`).join('\n')}\n\nNext: ${made.next}`);
+        return 0;
+      }
+      case 'seal': {
+        const weights = await sealPack(folder, onlyName(names));
+        print(weights, `${weights.file}: ${weights.bytes} bytes, sha256 ${weights.sha256}`);
+        return 0;
+      }
+      default:
+        throw new UsageError('say "list", "verify", "new" or "seal"');
+    }
+  },
+};
+
+type Print = (result: unknown, text: string) => void;
+
+function onlyName(names: readonly string[]): string {
+  const [name] = names;
+  if (name === undefined || names.length > 1) throw new UsageError('name one pack');
+  if (!/^[a-z][a-z0-9-]{1,62}$/.test(name))
+    throw new UsageError(`"${name}": a pack's name is lower case letters, digits and hyphens`);
+  return name;
+}
+
+async function list(folder: string, print: Print): Promise<number> {
+  const results = await Promise.all((await packFolders(folder)).map((name) => loaded(folder, name)));
+  print(
+    results.map(({ name, pack, fault }) => (pack === undefined ? { name, fault } : pack.summary)),
+    results.map(listed).join('\n') || `no packs in ${folder}`,
+  );
+  return results.every(({ fault }) => fault === undefined) ? 0 : 1;
+}
+
+type Loaded = { readonly name: string; readonly pack?: LoadedPack; readonly fault?: string };
+
+async function loaded(folder: string, name: string): Promise<Loaded> {
+  try {
+    return { name, pack: await loadPack(join(folder, name), name) };
+  } catch (thrown) {
+    return { name, fault: asWetreadError(thrown).message };
+  }
+}
+
+function listed({ name, pack, fault }: Loaded): string {
+  if (pack === undefined) return `${name}  BROKEN: ${fault}`;
+  const { summary, manifest } = pack;
+  const reads = `${summary.modalities.join('/')} · ${summary.regions.join(', ')} · ${summary.views.join(', ')}`;
+  const notice = summary.demonstration ? '  demonstration model\n' : '';
+  return `${name} ${summary.version}  ${summary.title}\n  reads ${reads}\n  ${manifest.trainedOn}\n${notice}  sha256 ${summary.sha256}`;
+}
+
+type Verified = { readonly name: string; readonly ok: boolean; readonly says: string };
+
+async function verify(folder: string, names: readonly string[], config: Config, print: Print): Promise<number> {
+  const there = await packFolders(folder);
+  const unknown = names.filter((name) => !there.includes(name));
+  if (unknown.length > 0) throw new UsageError(`there is no pack ${unknown.join(', ')} in ${folder}`);
+  const results: Verified[] = [];
+  // One after the other: two models trying their first run at once would slow each other down.
+  for (const name of names.length > 0 ? names : there) results.push(await verifyOne(folder, name, config));
+  print(
+    results,
+    results.map(({ name, ok, says }) => `${ok ? 'ok    ' : 'FAULT '} ${name}  ${says}`).join('\n') ||
+      `no packs in ${folder}`,
+  );
+  return results.every(({ ok }) => ok) ? 0 : 1;
+}
+
+async function verifyOne(folder: string, name: string, config: Config): Promise<Verified> {
+  const { pack, fault } = await loaded(folder, name);
+  if (pack === undefined) return { name, ok: false, says: fault ?? '' };
+  const provider = config.WETREAD_EXECUTION_PROVIDER;
+  const threads = config.WETREAD_INFERENCE_THREADS;
+  const runner = modelRunner({ packs: [pack], processes: 1, threads, provider, logger: silentLogger });
+  try {
+    await runner.ready();
+    const ms = runner.status().probeMs[name] ?? 0;
+    return { name, ok: true, says: `${pack.identity.version}, first run ${ms.toFixed(0)} ms on ${provider}` };
+  } catch (thrown) {
+    return { name, ok: false, says: asWetreadError(thrown).message };
+  } finally {
+    await runner.close();
+  }
+}
