@@ -33,11 +33,11 @@ export interface FhirClient {
   create<Resource extends FhirResource>(
     resource: Resource,
     options?: { readonly ifNoneExist?: string; readonly signal?: AbortSignal | undefined },
-  ): Promise<Resource>;
+  ): Promise<ResourceOf<Resource['resourceType']>>;
   update<Resource extends FhirResource>(
     resource: Resource & { readonly id: string },
     options?: { readonly ifMatch?: string | undefined; readonly signal?: AbortSignal | undefined },
-  ): Promise<Resource>;
+  ): Promise<ResourceOf<Resource['resourceType']>>;
   remove(type: FhirResource['resourceType'], id: string, signal?: AbortSignal): Promise<void>;
   transaction(bundle: Bundle, signal?: AbortSignal): Promise<Bundle>;
   probe(signal?: AbortSignal): Promise<void>;
@@ -282,7 +282,7 @@ function waitBefore(attempt: number, baseMs: number, askedMs: number | undefined
 function asChartError(fault: Fault, request: Call, logger: Logger): WetreadError {
   const { status } = fault;
   if (status === undefined) return new WetreadError('chart.unreachable', fault.error.message, { cause: fault.error });
-  const issues = loggableIssues(fault.data, [request.url, request.body]);
+  const issues = loggableIssues(fault.data, [...new URLSearchParams(request.url.split('?')[1]).values(), request.body]);
   const cause = new FhirFailure(status, request.method, request.type, issues);
   const code = codeOf(status);
   if (code !== 'chart.not-found')
@@ -306,7 +306,10 @@ function ofType<Type extends FhirResource['resourceType']>(type: Type, answer: u
 }
 
 /** A server may answer a write with nothing, whatever `Prefer` says; what was sent then stands for it. */
-function sameType<Resource extends FhirResource>(sent: Resource, answer: unknown): Resource {
+function sameType<Resource extends FhirResource>(
+  sent: Resource,
+  answer: unknown,
+): ResourceOf<Resource['resourceType']> {
   const resource = answer as Partial<FhirResource> | undefined;
-  return resource?.resourceType === sent.resourceType ? (resource as Resource) : sent;
+  return (resource?.resourceType === sent.resourceType ? resource : sent) as ResourceOf<Resource['resourceType']>;
 }

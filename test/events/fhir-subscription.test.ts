@@ -1,5 +1,5 @@
 /** Subscriptions against a real FHIR server for what is stored and searched; notifications are sent as the backport guide writes them. */
-import type { Bundle, ImagingStudy, ParametersParameter } from 'fhir/r4.js';
+import type { Bundle, ImagingStudy, Parameters, ParametersParameter } from 'fhir/r4.js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WetreadError } from '../../src/domain/errors.ts';
 import { silentLogger } from '../../src/domain/log.ts';
@@ -68,7 +68,7 @@ function notification(
   since: number,
   events: { number: number; focus?: string }[] = [],
   resources: ImagingStudy[] = [],
-): Bundle {
+): Bundle<Parameters | ImagingStudy> {
   const parameter: ParametersParameter[] = [
     { name: 'subscription', valueReference: { reference: `${chart.baseUrl}/Subscription/1` } },
     { name: 'topic', valueCanonical: topic },
@@ -106,6 +106,8 @@ const send = (body: unknown, authorization = `Bearer ${secret}`) =>
   });
 const idOnly = (number: number, study: ImagingStudy) =>
   notification('event-notification', number, [{ number, focus: `${chart.baseUrl}/ImagingStudy/${study.id}` }]);
+const parametersOf = (bundle: Bundle<Parameters | ImagingStudy>) =>
+  (bundle.entry![0]!.resource as Parameters).parameter!;
 const started = async () => {
   source.start();
   await until(async () => (await chart.all('Subscription')).length === 1);
@@ -345,12 +347,11 @@ describe('what must not get in', () => {
 
   it('malformed bundles are refused and change nothing', async () => {
     const noType = notification('handshake', 0);
-    (noType.entry![0]!.resource as { parameter: unknown[] }).parameter.splice(3, 1);
+    parametersOf(noType).splice(3, 1);
     const badNumber = notification('event-notification', 1, [{ number: 1 }]);
-    (badNumber.entry![0]!.resource as { parameter: { valueString?: string }[] }).parameter[4]!.valueString = 'many';
+    parametersOf(badNumber)[4]!.valueString = 'many';
     const otherTopic = notification('handshake', 0);
-    (otherTopic.entry![0]!.resource as { parameter: { valueCanonical?: string }[] }).parameter[1]!.valueCanonical =
-      'http://hospital.example/topics/other';
+    parametersOf(otherTopic)[1]!.valueCanonical = 'http://hospital.example/topics/other';
     for (const body of [
       '{',
       '[]',
