@@ -11,8 +11,8 @@ const tokenAnswer = z.object({
   token_type: z.string().regex(/^bearer$/i),
   id_token: z.string().min(1),
   patient: z.string().refine(isFhirId, 'is not a FHIR id'),
-  appContext: z.unknown(),
-  fhirContext: z.unknown(),
+  appContext: z.unknown().optional(),
+  fhirContext: z.unknown().optional(),
 });
 export type TokenAnswer = z.infer<typeof tokenAnswer> & { readonly patient: PatientId };
 

@@ -1,5 +1,5 @@
 /** Sessions of the app: opaque bearers of 256 random bits, known to the database only by their hash, for one patient and one person. */
-import { createHash, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 import type { AppSession, PendingLaunch, SessionStore } from '../domain/ports.ts';
 
 /** Who the launch found; held for the seconds between callback and page, never with the session. */
@@ -58,7 +58,7 @@ export function appSessions({
       await store.rememberLaunch({
         state: codeKey(code),
         expiresAt: iso(now() + codeSeconds * 1000),
-        remembered: { grant },
+        remembered: { sealed: seal(grant, code) },
       });
       return code;
     },
@@ -66,7 +66,7 @@ export function appSessions({
     async redeem(code) {
       const taken = await store.takeLaunch(codeKey(code));
       if (taken === undefined || Date.parse(taken.expiresAt) <= now()) return undefined;
-      const { banner, ...allowed } = taken.remembered['grant'] as Grant;
+      const { banner, ...allowed } = unseal(String(taken.remembered['sealed']), code);
       const end = now() + longestMinutes * 60_000;
       const token = `${random()}.${Math.floor(end / 1000).toString(36)}`;
       const session: AppSession = { ...allowed, expiresAt: iso(Math.min(now() + idleMs, end)) };
@@ -93,6 +93,24 @@ export function appSessions({
     rememberLaunch: (launch) => store.rememberLaunch(launch),
     takeLaunch: (state) => store.takeLaunch(state),
   };
+}
+
+/** What waits in the database names a patient: only the code that opens it, which is not there, can read it. */
+const sealKey = (code: string): Buffer => createHash('sha256').update(`seal:${code}`).digest();
+const cipher = 'aes-256-gcm';
+
+function seal(grant: Grant, code: string): string {
+  const iv = randomBytes(12);
+  const sealing = createCipheriv(cipher, sealKey(code), iv);
+  const sealed = Buffer.concat([sealing.update(JSON.stringify(grant), 'utf8'), sealing.final()]);
+  return Buffer.concat([iv, sealing.getAuthTag(), sealed]).toString('base64');
+}
+
+function unseal(text: string, code: string): Grant {
+  const bytes = Buffer.from(text, 'base64');
+  const opening = createDecipheriv(cipher, sealKey(code), bytes.subarray(0, 12), { authTagLength: 16 });
+  opening.setAuthTag(bytes.subarray(12, 28));
+  return JSON.parse(Buffer.concat([opening.update(bytes.subarray(28)), opening.final()]).toString('utf8')) as Grant;
 }
 
 /** Kept apart from launch states, which are in the same place: a state can never be used as a code. */

@@ -127,9 +127,9 @@ describe('the studies', () => {
 
 describe("another patient's", () => {
   const unknown = '11111111-1111-8111-8111-111111111111';
-  const attempts: readonly (readonly [string, (id: string) => string, 'GET' | 'POST', string, unknown?])[] = [
-    ['reading cannot be read', (id) => `/app/api/readings/${id}`, 'GET', bens.id],
-    ['reading cannot be verified', (id) => `/app/api/readings/${id}/verify`, 'POST', bens.id],
+  const attempts: [string, (id: string) => string, 'GET' | 'POST', string, object | undefined][] = [
+    ['reading cannot be read', (id) => `/app/api/readings/${id}`, 'GET', bens.id, undefined],
+    ['reading cannot be verified', (id) => `/app/api/readings/${id}/verify`, 'POST', bens.id, undefined],
     [
       'finding cannot be judged',
       (id) => `/app/api/findings/${id}/verdict`,
