@@ -49,7 +49,9 @@ const defaultMaxBytes = 512 * 1024 * 1024;
 
 /** Throws `dicom.not-a-dicom-file`, `dicom.truncated` or `dicom.too-large`. */
 export function readDataset(file: Uint8Array, options: ReadOptions = {}): DicomDataset {
-  const { bytes, transferSyntaxUid: assumed } = withPreamble(file);
+  // A Buffer's `slice` is a view where other arrays copy: everything behind this line has plain bytes.
+  const plain = new Uint8Array(file.buffer, file.byteOffset, file.byteLength);
+  const { bytes, transferSyntaxUid: assumed } = withPreamble(plain);
   const { dataset, contents } = parse(bytes, assumed, options.maxBytes ?? defaultMaxBytes);
   demandWholeElements(dataset, contents.length, 0);
 
