@@ -50,7 +50,12 @@ const bareLink = /:(?=\/\/)|\.(?<=www\.)/gi;
 // oxlint-disable-next-line no-control-regex -- control characters are what has to go
 const breaking = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g;
 
+/** Most of what is filled in is plain: one look tells. */
+// oxlint-disable-next-line no-control-regex -- as above
+const needsCare = /[\\`*_{}[\]<>#|~!&$@\u0000-\u001f\u007f-\u009f\u2028\u2029]|:\/\/|www\./i;
+
 function escapeMarkdown(text: string): string {
+  if (!needsCare.test(text)) return text;
   const oneLine = text.replace(breaking, ' ');
   // GFM also turns e-mail addresses into links, even when their punctuation is escaped: the sign itself has to go.
   return oneLine

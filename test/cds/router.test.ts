@@ -118,7 +118,7 @@ describe('a call', () => {
       changes: { claims: { aud: aud() } },
     });
     expect(status).toBe(401);
-    expect(answer).toMatchObject({ code: 'cds.token-invalid', detail: 'aud: check failed' });
+    expect(answer).toMatchObject({ code: 'cds.token-invalid', detail: 'aud: is not the address that was called' });
   });
 
   it('with a token that was used is refused', async () => {
