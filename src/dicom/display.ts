@@ -166,7 +166,8 @@ export function greyOf(pixels: StoredPixels, display: Display, frame: number): F
   }
   // At most 65536 values can occur: each is worked out once.
   const lowest = pixels.signed ? -(2 ** (pixels.bitsStored - 1)) : 0;
-  const table = Float32Array.from({ length: 2 ** pixels.bitsStored }, (_, index) => intensity(index + lowest));
+  const table = new Float32Array(2 ** pixels.bitsStored);
+  for (let index = 0; index < table.length; index++) table[index] = intensity(index + lowest);
   for (let index = 0; index < count; index++) grey[index] = table[(stored[index] as number) - lowest] as number;
   return grey;
 }

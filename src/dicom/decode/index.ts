@@ -53,19 +53,21 @@ export async function decodePixels(dataset: DicomDataset, maxBytes: number): Pro
   }
   const shape = pixelShapeOf(dataset, maxBytes);
   const each = samplesPerFrame(shape);
-  const values = emptyValues(shape, each * shape.frames);
+  let values: PixelArray | undefined;
   let photometric = shape.photometric;
   let frame = 0;
   for await (const decoded of framesOf(dataset, shape)) {
     demandSize(decoded, shape);
-    if (decoded.values.length < each) throw corrupt(`${decoded.values.length} values for ${each} pixels`);
-    store(decoded, shape, values, frame * each, each);
+    if (decoded.values.length !== each) throw corrupt(`${decoded.values.length} values for ${each} pixels`);
+    const stored = storedValues(decoded, shape);
+    if (shape.frames === 1) values = stored;
+    else (values ??= emptyValues(shape, each * shape.frames)).set(stored, frame * each);
     if (decoded.becameRgb) photometric = 'RGB';
     // The colour of a pair of pixels has been given to both.
     else if (photometric === 'YBR_FULL_422') photometric = 'YBR_FULL';
     frame += 1;
   }
-  if (frame !== shape.frames) throw corrupt(`${frame} of ${shape.frames} frames`);
+  if (values === undefined || frame !== shape.frames) throw corrupt(`${frame} of ${shape.frames} frames`);
   const { rows, columns, frames, samplesPerPixel, bitsAllocated, bitsStored, signed } = shape;
   return { rows, columns, frames, samplesPerPixel, bitsAllocated, bitsStored, signed, photometric, values };
 }
@@ -91,36 +93,46 @@ function emptyValues({ bitsAllocated, signed }: PixelShape, length: number): Pix
  * Only Bits Stored hold the value (PS3.5 section 8.1.1): old writers keep overlays in the bits above, and leave signs unextended.
  * Whoever clamps instead of cutting turns an overlay into white pixels; whoever cuts lossy overshoot turns white into black.
  */
-function store(decoded: DecodedFrame, shape: PixelShape, target: PixelArray, at: number, count: number): void {
+function storedValues(decoded: DecodedFrame, shape: PixelShape): PixelArray {
   const { values, lossy } = decoded;
-  const container = target.BYTES_PER_ELEMENT * 8;
+  const container = shape.bitsAllocated === 1 ? 8 : shape.bitsAllocated;
   if (decoded.bits > container) throw corrupt(`${decoded.bits} bits in the picture, ${container} in the header`);
   const bits = Math.min(decoded.bits, shape.bitsStored);
   const cut = lossy ? 0 : Math.max(0, Math.min(shape.highBit + 1, decoded.bits) - bits);
-  if (bits === container && values.BYTES_PER_ELEMENT === target.BYTES_PER_ELEMENT) {
-    const same = new (target.constructor as Uint8ArrayConstructor)(
-      values.buffer as ArrayBuffer,
-      values.byteOffset,
-      count,
-    );
-    target.set(same, at);
-    return;
+  // Most files need no change, and a film has millions of values: they are looked at once and not copied.
+  const sameWidth = values.BYTES_PER_ELEMENT * 8 === container;
+  if (sameWidth && cut === 0 && (bits === container || (!shape.signed && largest(values) < 2 ** shape.bitsStored))) {
+    const view = { buffer: values.buffer as ArrayBuffer, at: values.byteOffset, length: values.length };
+    return new (emptyValues(shape, 0).constructor as Uint8ArrayConstructor)(view.buffer, view.at, view.length);
   }
+  const target = emptyValues(shape, values.length);
+  if (lossy) clampInto(target, decoded, shape);
+  else cutInto(target, values, bits, cut, shape.signed);
+  return target;
+}
+
+function largest(values: DecodedFrame['values']): number {
+  let all = 0;
+  for (let index = 0; index < values.length; index++) all |= values[index] as number;
+  return all >>> 0;
+}
+
+function cutInto(target: PixelArray, values: DecodedFrame['values'], bits: number, cut: number, signed: boolean): void {
   const up = 32 - bits;
-  if (!lossy) {
-    for (let index = 0; index < count; index++) {
-      const moved = ((values[index] as number) >>> cut) << up;
-      target[at + index] = shape.signed ? moved >> up : moved >>> up;
-    }
-    return;
+  for (let index = 0; index < values.length; index++) {
+    const moved = ((values[index] as number) >>> cut) << up;
+    target[index] = signed ? moved >> up : moved >>> up;
   }
-  // The codec's own width gives the sign; Bits Stored gives the range.
-  const own = 32 - decoded.bits;
-  const highest = shape.signed ? 2 ** (shape.bitsStored - 1) - 1 : 2 ** shape.bitsStored - 1;
-  const lowest = shape.signed ? -(2 ** (shape.bitsStored - 1)) : 0;
-  for (let index = 0; index < count; index++) {
+}
+
+/** The codec's own width gives the sign; Bits Stored gives the range. */
+function clampInto(target: PixelArray, { values, bits }: DecodedFrame, { signed, bitsStored }: PixelShape): void {
+  const own = 32 - bits;
+  const highest = signed ? 2 ** (bitsStored - 1) - 1 : 2 ** bitsStored - 1;
+  const lowest = signed ? -(2 ** (bitsStored - 1)) : 0;
+  for (let index = 0; index < values.length; index++) {
     const moved = (values[index] as number) << own;
-    const value = shape.signed ? moved >> own : moved >>> own;
-    target[at + index] = value > highest ? highest : value < lowest ? lowest : value;
+    const value = signed ? moved >> own : moved >>> own;
+    target[index] = value > highest ? highest : value < lowest ? lowest : value;
   }
 }
