@@ -223,8 +223,11 @@ const ownSettings: Readonly<Record<string, string>> = {
   log_min_messages: 'warning',
   logging_collector: 'off',
   log_destination: 'stderr',
+  log_checkpoints: 'off',
   timezone: 'UTC',
 };
+
+const lastLines = (file: string): string => readFileSync(file, 'utf8').trim().split('\n').slice(-3).join('\n');
 
 /** Keeps one server running until `stop`: when it dies by itself (out of memory, somebody's kill) it is started again. */
 function superviseServer(parts: {
@@ -259,19 +262,15 @@ function superviseServer(parts: {
     closeSync(log);
     child = started;
     started.on('error', (error) => logger.error('PostgreSQL could not be started', { cause: error }));
-    started.once('exit', (code, signal) => {
-      if (stopping || child !== started) return;
-      logger.error('PostgreSQL ended by itself', { exitCode: code, signal });
-      restarting = again();
-    });
     const deadline = Date.now() + 60_000;
     for (;;) {
       const file = readPostmasterFile(folder);
-      if (file?.pid === started.pid && file?.ready) return;
+      if (file?.pid === started.pid && file?.ready) return keepRunning(started);
       if (started.exitCode !== null || started.signalCode !== null || started.pid === undefined) {
         throw new WetreadError(
           'store.unreachable',
           'The built-in PostgreSQL did not start; see postgres.log in the data folder.',
+          { cause: new Error(lastLines(logFile)) },
         );
       }
       if (Date.now() > deadline)
@@ -280,12 +279,19 @@ function superviseServer(parts: {
     }
   }
 
+  function keepRunning(started: ChildProcess): void {
+    started.once('exit', (code, signal) => {
+      if (stopping) return;
+      logger.error('PostgreSQL ended by itself', { exitCode: code, signal });
+      restarting = again();
+    });
+  }
+
   async function again(): Promise<void> {
     for (let delayMs = 50; ; delayMs = Math.min(delayMs * 2, 10_000)) {
       if (stopping) return;
       try {
         await stopLeftoverPostgres(folder, logger);
-        child = undefined;
         await start();
         logger.info('PostgreSQL runs again');
         return;

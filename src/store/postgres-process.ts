@@ -37,40 +37,63 @@ function isPostgresOf(folder: string, pid: number): boolean {
   }
 }
 
-/** Children may outlive a killed postgres for a moment and still hold its memory. */
+/**
+ * Every postgres that stands in this folder, whatever postmaster.pid says: children outlive a killed postgres for a
+ * moment, and a service that was killed while it started PostgreSQL again leaves one that has written no file yet.
+ */
 function processesIn(folder: string): number[] {
-  if (!existsSync('/proc/self')) return [];
-  return readdirSync('/proc')
-    .map(Number)
-    .filter((pid) => pid > 0 && pid !== process.pid && isPostgresOf(folder, pid));
+  const named = readPostmasterFile(folder)?.pid;
+  const candidates = existsSync('/proc/self') ? readdirSync('/proc').map(Number) : [named ?? 0];
+  return candidates.filter((pid) => pid > 0 && pid !== process.pid && isPostgresOf(folder, pid));
 }
+
+function parentOf(pid: number): number {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  } catch {
+    return 0;
+  }
+}
+
+/** How long an orderly shutdown may take, which writes everything to disk, before PostgreSQL is told to drop everything. */
+const fastMs = 10_000;
+const immediateMs = 5_000;
 
 /** Ends what a killed service left running. Only called by the holder of the folder's lock: nobody else's database is meant. */
 export async function stopLeftoverPostgres(folder: string, logger: Logger): Promise<void> {
-  const file = readPostmasterFile(folder);
-  if (file !== undefined && isPostgresOf(folder, file.pid)) {
-    logger.info('an earlier start left PostgreSQL running: stopping it', { pid: file.pid });
-    await endPostgres(folder, file.pid);
+  const stale = readPostmasterFile(folder)?.pid;
+  // SIGINT is PostgreSQL's fast shutdown: sessions are ended, everything committed is on disk. After SIGQUIT it recovers at the next start.
+  for (const [signal, patienceMs] of [
+    ['SIGINT', fastMs],
+    ['SIGQUIT', immediateMs],
+  ] as const) {
+    const told = new Set<number>();
+    const deadline = Date.now() + patienceMs;
+    for (let left = processesIn(folder); left.length > 0 && Date.now() < deadline; left = processesIn(folder)) {
+      // Children end with their parent; to one of them alone the same signal would mean something else.
+      for (const pid of left.filter((one) => !left.includes(parentOf(one)) && !told.has(one))) {
+        told.add(pid);
+        logger.info('an earlier start left PostgreSQL running: stopping it', { pid, signal });
+        tell(pid, signal);
+      }
+      await wait(20);
+    }
   }
-  const deadline = Date.now() + 5_000;
-  while (processesIn(folder).length > 0 && Date.now() < deadline) await wait(20);
-  const staying = processesIn(folder);
-  if (staying.length > 0)
-    throw new WetreadError('store.data-folder-in-use', `PostgreSQL process ${staying[0]} does not end.`);
-  // PostgreSQL would take any living process with this id for itself and refuse to start.
-  rmSync(join(folder, 'postmaster.pid'), { force: true });
+  const [staying] = processesIn(folder);
+  if (staying !== undefined) {
+    throw new WetreadError('store.data-folder-in-use', `PostgreSQL process ${staying} does not end.`);
+  }
+  // PostgreSQL takes any process with the id in these files for itself and refuses to start, a zombie nobody reaped too.
+  if (stale === undefined || readPostmasterFile(folder)?.pid !== stale) return;
+  const lockFiles = readdirSync(folder).filter((name) => /^(postmaster\.pid|\.s\.PGSQL\.\d+(\.lock)?)$/.test(name));
+  for (const name of lockFiles) rmSync(join(folder, name), { force: true });
 }
 
-/** SIGINT is PostgreSQL's fast shutdown: sessions are ended, everything committed is on disk. SIGQUIT, when that hangs, recovers at the next start. */
-async function endPostgres(folder: string, pid: number): Promise<void> {
-  for (const signal of ['SIGINT', 'SIGQUIT'] as const) {
-    try {
-      process.kill(pid, signal);
-    } catch {
-      return;
-    }
-    const deadline = Date.now() + 5_000;
-    while (isPostgresOf(folder, pid) && Date.now() < deadline) await wait(20);
-    if (!isPostgresOf(folder, pid)) return;
+function tell(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It ended in the meantime.
   }
 }
