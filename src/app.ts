@@ -95,7 +95,7 @@ export async function startApp(config: Config, logger: Logger, roles: Roles): Pr
       { concurrency: config.WETREAD_STUDIES_AT_ONCE },
     );
   }
-  if (!roles.web) return { port: undefined, close: () => closing(opened.move()) };
+  if (!roles.web) return running(opened.move());
 
   const sessions = appSessions({ store: store.sessions });
   const eventSecret =
@@ -177,12 +177,14 @@ export async function startApp(config: Config, logger: Logger, roles: Roles): Pr
     void source.start();
     opened.defer(() => source.stop());
   }
-  return { port: server.port, close: () => closing(opened.move()) };
+  return running(opened.move(), server.port);
 }
 
-async function closing(opened: AsyncDisposableStack): Promise<void> {
-  await opened.disposeAsync();
-}
+/** From here on the parts are the caller's to close; until here a failure closed them. */
+const running = (opened: AsyncDisposableStack, port?: number): RunningApp => ({
+  port,
+  close: () => opened.disposeAsync(),
+});
 
 async function counting(
   work: () => Promise<void>,

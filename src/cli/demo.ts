@@ -3,6 +3,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildApp } from '../../smart-app/build.ts';
+import { WetreadError } from '../domain/errors.ts';
 import { runService } from '../main.ts';
 import { readArgs, type Command, type Io } from './command.ts';
 
@@ -68,7 +69,14 @@ function startHospital(env: NodeJS.ProcessEnv): Promise<ChildProcess> {
     // A process of its own, as a hospital is: it cannot slow the service's event loop down.
     const child = fork(sandboxMain, { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     child.once('error', reject);
-    child.once('exit', (code) => reject(new Error(`the demo hospital did not start (exit code ${code})`)));
+    child.once('exit', () =>
+      reject(
+        new WetreadError(
+          'config.invalid',
+          `the demo hospital did not start; WETREAD_SANDBOX_PORT: is ${env['WETREAD_SANDBOX_URL']} free?`,
+        ),
+      ),
+    );
     child.once('message', () => resolve(child));
   });
 }
