@@ -6,6 +6,7 @@ import { WetreadError } from '../domain/errors.ts';
 import type { Reading } from '../domain/finding.ts';
 import type { Logger } from '../domain/log.ts';
 import type { Output, PackSummary } from '../domain/ports.ts';
+import type { StudyRecord } from '../domain/study.ts';
 import type { FhirClient } from '../fhir/client.ts';
 import { httpStatusOf } from '../fhir/failure.ts';
 import { readingToFhir, urn, type ReportStatus, type Written, type WrittenResource } from './reading-to-fhir.ts';
@@ -34,24 +35,73 @@ export function fhirReport({ client, publicUrl, reportStatus, packs, logger }: F
     name: 'fhir-report',
 
     async write(reading, study, signal) {
-      const pack = packs.find(({ name, sha256 }) => name === reading.pack.name && sha256 === reading.pack.sha256);
-      const wanted = readingToFhir(reading, study, { publicUrl, reportStatus, pack });
-      let allAcknowledged = false;
-      for (let round = 0; round < mostRounds; round += 1) {
-        const { stored, removed } = await look(wanted, signal);
-        if (isOlderThan(reading, stored)) return;
-        const changes = wanted
-          .map((written) => ({ written, stored: stored.get(written.key) }))
-          .filter(({ written, stored: before }) => differs(written, before, stored));
-        // A server that stores things a little differently (rounded, re-sorted) would look different for ever: its word that it took them is enough.
-        const complete = wanted.every(({ key }) => stored.has(key));
-        if (changes.length === 0 || (allAcknowledged && complete && !removed)) return;
-        allAcknowledged = await send(changes, stored, signal);
-        if (!allAcknowledged) await sleep(Math.random() * 50, undefined, signal === undefined ? {} : { signal });
+      try {
+        await write(reading, study, signal);
+      } catch (thrown) {
+        // Servers with referential integrity refuse a report on an order that was cancelled or an ImagingStudy that was replaced since.
+        const standing = await withoutDangling(study, thrown, signal);
+        if (standing === undefined) throw thrown;
+        logger.warn('the report is written without references to what is no longer in the chart', {
+          studyUid: study.studyUid,
+        });
+        await write(reading, standing, signal);
       }
-      throw new WetreadError('chart.unreachable', 'the report keeps being changed by somebody else');
     },
   };
+
+  async function write(reading: Reading, study: StudyRecord, signal: AbortSignal | undefined): Promise<void> {
+    const pack = packs.find(({ name, sha256 }) => name === reading.pack.name && sha256 === reading.pack.sha256);
+    const wanted = readingToFhir(reading, study, { publicUrl, reportStatus, pack });
+    let allAcknowledged = false;
+    for (let round = 0; round < mostRounds; round += 1) {
+      const { stored, removed } = await look(wanted, signal);
+      if (isOlderThan(reading, stored)) return;
+      const changes = wanted
+        .map((written) => ({ written, stored: stored.get(written.key) }))
+        .filter(({ written, stored: before }) => differs(written, before, stored));
+      // A server that stores things a little differently (rounded, re-sorted) would look different for ever: its word that it took them is enough.
+      const complete = wanted.every(({ key }) => stored.has(key));
+      if (changes.length === 0 || (allAcknowledged && complete && !removed)) return;
+      allAcknowledged = await send(changes, stored, signal);
+      if (!allAcknowledged) await sleep(Math.random() * 50, undefined, signal === undefined ? {} : { signal });
+    }
+    throw new WetreadError('chart.unreachable', 'the report keeps being changed by somebody else');
+  }
+
+  /** The study without the references that lead nowhere; undefined when all stand, so that they were not the reason. */
+  async function withoutDangling(
+    study: StudyRecord,
+    refusal: unknown,
+    signal: AbortSignal | undefined,
+  ): Promise<StudyRecord | undefined> {
+    if (!(refusal instanceof WetreadError) || refusal.code !== 'chart.rejected') return undefined;
+    const { order, imagingStudy, ...rest } = study;
+    const [orderStands, studyStands] = await Promise.all([
+      stands('ServiceRequest', order, signal),
+      stands('ImagingStudy', imagingStudy, signal),
+    ]);
+    if (orderStands && studyStands) return undefined;
+    return {
+      ...rest,
+      ...(order !== undefined && orderStands ? { order } : {}),
+      ...(imagingStudy !== undefined && studyStands ? { imagingStudy } : {}),
+    };
+  }
+
+  async function stands(
+    type: 'ServiceRequest' | 'ImagingStudy',
+    reference: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
+    if (reference === undefined) return true;
+    try {
+      await client.read(type, reference.slice(type.length + 1), signal);
+      return true;
+    } catch (error) {
+      if (error instanceof WetreadError && error.code === 'chart.not-found') return false;
+      throw error;
+    }
+  }
 
   /** What of this reading is in the chart. Servers that ignore If-None-Exist, and two writers at once, make duplicates: the oldest stays. */
   async function look(
