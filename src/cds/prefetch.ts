@@ -11,11 +11,18 @@ import type { CdsRequest } from './wire.ts';
 export type FhirLimits = {
   /** For everything one answer needs, pages included: the clinician waits. */
   readonly timeoutMs: number;
+  /** The same for data that a hook can do without: waiting for it is hardly worth anything. */
+  readonly optionalTimeoutMs: number;
   readonly maxBytes: number;
   readonly maxPages: number;
 };
 
-export const fhirLimits: FhirLimits = { timeoutMs: 2_000, maxBytes: 5 * 1024 * 1024, maxPages: 10 };
+export const fhirLimits: FhirLimits = {
+  timeoutMs: 2_000,
+  optionalTimeoutMs: 300,
+  maxBytes: 5 * 1024 * 1024,
+  maxPages: 10,
+};
 
 type Parts = { readonly fetch: Fetch; readonly limits: FhirLimits; readonly logger: Logger };
 type Value = FhirResource | null | undefined;
@@ -26,13 +33,15 @@ export async function fillPrefetch(
   client: CdsClient,
   parts: Parts,
 ): Promise<Readonly<Record<string, Value>>> {
-  const server = lazily(() => fhirServerOf(request, client, parts));
+  const { timeoutMs, optionalTimeoutMs } = parts.limits;
+  const patient = lazily(() => fhirServerOf(request, client, parts, timeoutMs));
+  const impatient = lazily(() => fhirServerOf(request, client, parts, optionalTimeoutMs));
   const entries = Object.entries(hook.prefetch ?? {}).map(async ([key, template]) => {
     const { query, needed } = typeof template === 'string' ? { query: template, needed: true } : template;
     const sent =
       request.prefetch !== undefined && Object.hasOwn(request.prefetch, key) ? request.prefetch[key] : undefined;
     try {
-      return [key, await valueOf(sent, query, request, server)] as const;
+      return [key, await valueOf(sent, query, request, needed ? patient : impatient)] as const;
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error;
       if (needed)
@@ -81,7 +90,12 @@ type FhirServer = {
 };
 
 /** The FHIR server of the request, if this client may send us there: without the allow-list, any address inside the hospital could be reached through us. */
-function fhirServerOf(request: CdsRequest, client: CdsClient, { fetch, limits, logger }: Parts): FhirServer {
+function fhirServerOf(
+  request: CdsRequest,
+  client: CdsClient,
+  { fetch, limits, logger }: Parts,
+  timeoutMs: number,
+): FhirServer {
   if (request.fhirServer === undefined) throw new Unavailable('not sent, and there is no fhirServer');
   const base = withoutSlash(request.fhirServer);
   if (!client.fhirServers.some((allowed) => withoutSlash(allowed) === base)) {
@@ -95,7 +109,7 @@ function fhirServerOf(request: CdsRequest, client: CdsClient, { fetch, limits, l
     accept: 'application/fhir+json',
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
   };
-  const signal = AbortSignal.timeout(limits.timeoutMs);
+  const signal = AbortSignal.timeout(timeoutMs);
 
   const read = async (url: string): Promise<FhirResource | null> => {
     const { status, body } = await boundedJson(url, { fetch, headers, maxBytes: limits.maxBytes, signal }).catch(

@@ -1,11 +1,11 @@
 /** Tokens of CDS clients: what opens the door, and everything that must not. */
 import { exportSPKI, generateKeyPair } from 'jose';
-import { randomUUID } from 'node:crypto';
+import { createSign, generateKeyPairSync, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { anyCaller, trustedClients } from '../../src/cds/client-trust.ts';
 import { WetreadError } from '../../src/domain/errors.ts';
 import { silentLogger, type Logger } from '../../src/domain/log.ts';
-import { cdsClient, type TokenChanges } from '../support/cds-client.ts';
+import { cdsClient, loopbackServer, type TokenChanges } from '../support/cds-client.ts';
 
 const audience = 'https://wetread.example/cds-services/wetread-patient-view';
 const seconds = () => Math.floor(Date.now() / 1000);
@@ -191,6 +191,20 @@ describe('a token is refused', () => {
   it("signed by somebody else's key under a known kid", async () => {
     const { privateKey } = await generateKeyPair('ES384');
     expect(await refusal(trust().verify(await bearer({ key: privateKey }), audience))).toContain('signature');
+  });
+
+  it('signed with an RSA key that is too short', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
+    const weak = await loopbackServer((_request, response) =>
+      response.end(JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'weak', alg: 'RS384' }] })),
+    );
+    const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const claims = { iss: weak.url, aud: audience, iat: seconds(), exp: seconds() + 60, jti: randomUUID() };
+    const signed = `${encode({ alg: 'RS384', kid: 'weak', typ: 'JWT' })}.${encode(claims)}`;
+    const signature = createSign('sha384').update(signed).sign(privateKey, 'base64url');
+    const door = trustedClients({ clients: [{ issuer: weak.url, jwksUrl: weak.url, fhirServers: [] }] });
+    expect(await refusal(door.verify(`Bearer ${signed}.${signature}`, audience))).toContain('signature');
+    await weak.close();
   });
 
   it('whose claims were changed after signing', async () => {
