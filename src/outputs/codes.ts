@@ -1,4 +1,4 @@
-/** The codes that go into the chart. Each was read in a primary text; docs/conformance-fhir.md says where. Where no code was checked, there is text only. */
+/** The codes that go into the chart. docs/conformance-fhir.md says where each was checked; where none was found there is text, or a word of our own. */
 import type { CodeableConcept, Coding } from 'fhir/r4.js';
 import type {
   Concept,
