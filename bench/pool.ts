@@ -1,0 +1,122 @@
+/** Model runs per second through the pool, against ONNX Runtime called directly with the same threads on the same tensor. */
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { sopUid } from '../src/domain/ids.ts';
+import { silentLogger } from '../src/domain/log.ts';
+import { loadPacks, type LoadedPack } from '../src/inference/load-packs.ts';
+import { prepare, type Prepared } from '../src/inference/preprocess.ts';
+import { processPool, type PoolJob } from '../src/inference/process-pool.ts';
+import type { BenchRow } from './row.ts';
+
+const models = fileURLToPath(new URL('../models', import.meta.url));
+/** A usual film; what it shows does not change the time. */
+const [rows, columns] = [1800, 1200];
+const threads = 2;
+/** Short rounds take turns, so that whatever else the machine does falls on both alike. */
+const rounds = 24;
+const runsPerRound = 4;
+
+export async function benchPool(): Promise<BenchRow[]> {
+  const [pack] = await loadPacks(models, silentLogger);
+  if (pack === undefined) throw new Error(`no pack in ${models}`);
+  const film = {
+    rows,
+    columns,
+    intensities: Float32Array.from({ length: rows * columns }, (_, at) => ((at * 7919) % 1009) / 1008),
+  };
+  const prepared = await prepare(film, pack.manifest.input.preprocess);
+  const pooled = await thePool(pack, prepared);
+  const raw = await bareRuntime(pack, prepared);
+  try {
+    const seconds = { pooled: [] as number[], raw: [] as number[] };
+    const added: number[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      seconds.raw.push(await raw.seconds(runsPerRound));
+      seconds.pooled.push(await pooled.atOnce(runsPerRound));
+      added.push(await pooled.msAroundTheNet());
+    }
+    const rate = (all: number[]): number => runsPerRound / quarter(all);
+    const ratio = rate(seconds.pooled) / rate(seconds.raw);
+    const preparing = await milliseconds(() => prepare(film, pack.manifest.input.preprocess));
+    return [
+      {
+        name: `model runs through the pool (${pack.identity.name}, ${threads} threads)`,
+        value: rate(seconds.pooled),
+        unit: 'runs/s',
+        limit: rate(seconds.raw),
+        limitName: 'onnxruntime-node alone',
+        ratio,
+        target: 'ratio ≥ 0.90',
+        pass: ratio >= 0.9,
+      },
+      {
+        name: 'added to one run by the pool',
+        value: quarter(added),
+        unit: 'ms',
+        target: '≤ 3 ms',
+        pass: quarter(added) <= 3,
+      },
+      { name: `preprocessing of a ${rows} x ${columns} film`, value: preparing, unit: 'ms' },
+    ];
+  } finally {
+    await pooled.close();
+    raw.close();
+  }
+}
+
+async function thePool(pack: LoadedPack, prepared: Prepared) {
+  const { manifest, weightsFile, postprocessFile, folder } = pack;
+  const manifestFile = join(folder, 'manifest.json');
+  const packs = [{ manifest, manifestFile, weightsFile, postprocessFile }];
+  const pool = processPool({ packs, processes: 1, threads, provider: 'cpu', logger: silentLogger });
+  await pool.ready();
+  const job: PoolJob = { ...prepared, pack: manifest.name, tags: {}, sopUid: sopUid('1.2.3'), frame: 0 };
+  await pool.run(job);
+  return {
+    atOnce: (count: number) => secondsOf(() => Promise.all(Array.from({ length: count }, () => pool.run(job)))),
+    /** Crossing to the process and back, and the pack's own code. */
+    msAroundTheNet: async (): Promise<number> => {
+      const started = performance.now();
+      const { netMs } = await pool.run(job);
+      return performance.now() - started - netMs;
+    },
+    close: () => pool.close(),
+  };
+}
+
+/** In a process of its own, as the pool's is: a runtime that has been idle in a busy process is slower. */
+async function bareRuntime({ manifest, weightsFile }: LoadedPack, { canvas, bothFacings }: Prepared) {
+  const child: ChildProcess = fork(fileURLToPath(new URL('./bare-runtime.ts', import.meta.url)), {
+    serialization: 'advanced',
+  });
+  const answer = async (order: unknown): Promise<number> => {
+    child.send(order as object);
+    const [seconds] = (await once(child, 'message')) as [number];
+    return seconds;
+  };
+  await answer({
+    weightsFile,
+    threads,
+    tensor: manifest.input.tensor,
+    shape: [bothFacings ? 2 : 1, ...manifest.input.shape.slice(1)],
+    canvas,
+  });
+  return { seconds: (count: number) => answer({ count }), close: () => void child.kill('SIGKILL') };
+}
+
+async function secondsOf(work: () => Promise<unknown>): Promise<number> {
+  const started = performance.now();
+  await work();
+  return (performance.now() - started) / 1000;
+}
+
+async function milliseconds(work: () => Promise<unknown>): Promise<number> {
+  const times: number[] = [];
+  for (let index = 0; index < 12; index += 1) times.push(1000 * (await secondsOf(work)));
+  return quarter(times);
+}
+
+/** The first quartile: what the machine does when nothing else wants it, without trusting a single lucky run. */
+const quarter = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 2]!;
