@@ -35,8 +35,8 @@ const viewportId = 'film';
 
 export function makeFilm(surface: HTMLDivElement, onMove: () => void): Film {
   startCornerstone();
-  // One film is decoded at a time.
-  startLoader({ maxWebWorkers: 1 });
+  // One film is decoded at a time; the second worker is there when the first is lost in a damaged one.
+  startLoader({ maxWebWorkers: 2 });
   const engine = new RenderingEngine('wetread');
   engine.enableElement({
     viewportId,

@@ -155,14 +155,27 @@ function verdictButtons(item: Item, busy: boolean, { confirm, reject }: PanelAct
     { class: 'actions' },
     element(
       'button',
-      { type: 'button', class: 'primary', id: 'confirm', disabled: busy, 'aria-keyshortcuts': 'c', click: confirm },
+      {
+        type: 'button',
+        class: 'primary',
+        id: 'confirm',
+        'aria-disabled': busy ? 'true' : undefined,
+        'aria-keyshortcuts': 'c',
+        click: confirm,
+      },
       busy ? 'Saving…' : agree,
       element('kbd', { 'aria-hidden': 'true' }, 'c'),
     ),
     item.kind === 'finding' &&
       element(
         'button',
-        { type: 'button', id: 'reject', disabled: busy, 'aria-keyshortcuts': 'r', click: reject },
+        {
+          type: 'button',
+          id: 'reject',
+          'aria-disabled': busy ? 'true' : undefined,
+          'aria-keyshortcuts': 'r',
+          click: reject,
+        },
         'Reject…',
         element('kbd', { 'aria-hidden': 'true' }, 'r'),
       ),

@@ -33,6 +33,14 @@ export async function openRoom(
   let picture: Picture | undefined;
   let view: 'level' | 'whole' | 'free' = 'level';
   let loading = new AbortController();
+  /** Once the session is over nothing may be drawn again: the patient has left the screen. */
+  let over = false;
+  const sessionOver = (error: ServiceError): void => {
+    over = true;
+    loading.abort();
+    film.clear();
+    onSessionOver(error);
+  };
 
   const surface = element('div', {
     class: 'surface',
@@ -84,6 +92,7 @@ export async function openRoom(
 
   // ── what is shown ──────────────────────────────────────────────────────────────────────────────
   function render(): void {
+    if (over) return;
     const active = document.activeElement?.id;
     const open = [...place.querySelectorAll('details[open]')].map(({ id }) => id);
     const words =
@@ -229,7 +238,7 @@ export async function openRoom(
     } catch (thrown) {
       if (stopped.signal.aborted) return;
       const error = inWords(thrown);
-      if (error.sessionIsOver) return onSessionOver(error);
+      if (error.sessionIsOver) return sessionOver(error);
       say(retryable(error.message, error.next));
     }
   }
@@ -314,7 +323,7 @@ export async function openRoom(
       render();
     } catch (thrown) {
       const error = inWords(thrown);
-      if (error.sessionIsOver) onSessionOver(error);
+      if (error.sessionIsOver) return sessionOver(error);
       // A model that is no longer installed has no card to show; its readings stay readable.
     }
   }
@@ -329,7 +338,7 @@ export async function openRoom(
       spoken.textContent = 'Saved.';
     } catch (thrown) {
       const error = inWords(thrown);
-      if (error.sessionIsOver) return onSessionOver(error);
+      if (error.sessionIsOver) return sessionOver(error);
       trouble = { message: `Not saved. ${error.message}`, next: error.next };
       if (error.code === 'request.conflict') {
         trouble = { message: 'Not saved: somebody has decided in the meantime.', next: 'Their decision is shown now.' };
@@ -389,6 +398,7 @@ export async function openRoom(
   }
 
   async function poll(): Promise<void> {
+    if (over) return;
     const waits = items.length === 0 || items.some((one) => stateOf(one) === 'waiting');
     if (waits && !document.hidden && !busy) {
       try {
@@ -397,7 +407,7 @@ export async function openRoom(
         if (item && headline(item) !== before) spoken.textContent = `${headline(item)}.`;
       } catch (thrown) {
         const error = inWords(thrown);
-        if (error.sessionIsOver) return onSessionOver(error);
+        if (error.sessionIsOver) return sessionOver(error);
       }
     }
     setTimeout(() => void poll(), pollMs);

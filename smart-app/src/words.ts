@@ -70,7 +70,7 @@ function suspicion(finding: FindingView): string {
   const { direction, grade } = finding.result;
   const what = { anterior: 'anterolisthesis', posterior: 'retrolisthesis' }[direction ?? 'anterior'];
   const sure = finding.verdict.kind === 'confirmed' ? '' : 'Suspected ';
-  return `${sure}${level(finding)} ${direction === undefined ? 'spondylolisthesis' : what}${grade ? `, grade ${grade.value}` : ''}`;
+  return `${sure}${level(finding)} ${direction === undefined ? 'spondylolisthesis' : what}${grade ? `, grade\u00a0${grade.value}` : ''}`;
 }
 
 function withoutSuspicion({ findings }: ReadingView): string {
