@@ -245,6 +245,30 @@ describe('a film that cannot be read', () => {
   });
 });
 
+test('the thresholds are those that training chose for these weights (training/lumbar_landmarks/seal_pack.py writes them)', () => {
+  const chosen = JSON.parse(
+    readFileSync(join(import.meta.dirname, '../../training/lumbar_landmarks/operating-points.json'), 'utf8'),
+  ) as {
+    readonly chosenOn: { readonly model: string };
+    readonly slip: { readonly thresholdAboveNormal: Readonly<Record<string, number>> };
+    readonly gate: { readonly limits: Readonly<Record<string, { readonly min?: number; readonly max?: number }>> };
+  };
+  expect(chosen.chosenOn.model).toBe(manifest.weights.sha256);
+  const { anteriorPercentAboveNormal, gateLeast, gateMost } = manifest.operatingPoints;
+  const percents = Object.values(chosen.slip.thresholdAboveNormal).map((part) => 100 * part);
+  expect(Object.values(anteriorPercentAboveNormal)).toHaveLength(percents.length);
+  for (const [index, percent] of Object.values(anteriorPercentAboveNormal).entries())
+    expect(percent).toBeCloseTo(percents[index]!, 2);
+  const bounds = (end: 'min' | 'max') =>
+    Object.fromEntries(
+      Object.entries(chosen.gate.limits).flatMap(([signal, limit]) =>
+        limit[end] === undefined ? [] : [[signal, limit[end]]],
+      ),
+    );
+  expect(gateLeast).toEqual(bounds('min'));
+  expect(gateMost).toEqual(bounds('max'));
+});
+
 test("Meyerding's grades change at quarters", () => {
   expect([1, 25, 25.1, 50, 50.1, 75, 75.1, 100, 100.1, -30].map(meyerding)).toEqual([
     'I',
