@@ -25,6 +25,19 @@ export function suspicionCards(
   ];
 }
 
+/** Everything a card says beside its finding and reading, which never change. */
+type Surroundings = {
+  readonly study: StudyRecord | undefined;
+  readonly unseen: string;
+  readonly warning: string | undefined;
+};
+
+/** Charts are opened far more often than films are read: while the store hands out the same finding, its card is the same. */
+const made = new WeakMap<
+  OpenFinding['finding'],
+  Surroundings & { readonly by: HookServices['card']; readonly card: Card }
+>();
+
 function suspicionCard(
   open: OpenFinding,
   state: ChartState,
@@ -33,10 +46,33 @@ function suspicionCard(
 ): Card {
   const { finding, reading } = open;
   const study = studyOf(open, state);
-  const unseen = state.notAssessable.filter(
-    (other) => other.reading.id === reading.id && other.finding.site.kind !== 'image',
-  );
   const warning = study === undefined ? undefined : caveat?.(study);
+  const unseen = state.notAssessable
+    .filter((other) => other.reading.id === reading.id && other.finding.site.kind !== 'image')
+    .map(({ finding: { site } }) => levelOf(site))
+    .join(', ');
+  const known = made.get(finding);
+  if (
+    known?.by === services.card &&
+    known.study === study &&
+    known.unseen === unseen &&
+    known.warning === warning?.text
+  ) {
+    return known.card;
+  }
+  const card = newCard(open, state, services, unseen, warning);
+  made.set(finding, { by: services.card, study, unseen, warning: warning?.text, card });
+  return card;
+}
+
+function newCard(
+  open: OpenFinding,
+  state: ChartState,
+  services: HookServices,
+  unseen: string,
+  warning: Markdown | undefined,
+): Card {
+  const { finding, reading } = open;
   return services.card({
     about: { findings: [finding.id], state: 'unreviewed' },
     summary: `${unreviewed}: ${finding.summary}`,
@@ -48,9 +84,7 @@ function suspicionCard(
       ...(finding.measurements.length === 0
         ? []
         : [bullets(finding.measurements.map((one) => prose`${measurementWords(one)}`))]),
-      ...(unseen.length === 0
-        ? []
-        : [prose`Not assessable on this film: ${unseen.map(({ finding: { site } }) => levelOf(site)).join(', ')}.`]),
+      ...(unseen === '' ? [] : [prose`Not assessable on this film: ${unseen}.`]),
       modelParagraph(reading, services),
       researchUseOnly,
     ]),
