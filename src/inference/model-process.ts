@@ -14,6 +14,8 @@ const end = (): void => void process.kill(process.pid, 'SIGKILL');
 const thread = new Worker(new URL('./model-thread.ts', import.meta.url));
 
 process.on('disconnect', end);
+// Ctrl+C and supervisors signal the whole group; the service finishes what it has and then ends its processes itself.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 process.on('message', (order: Order) => {
   // A view of its own memory crosses to the thread without another copy.
   if (order.kind !== 'run') return thread.postMessage(order, []);

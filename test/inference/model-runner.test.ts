@@ -236,6 +236,16 @@ describe('a model runner', () => {
     await expect(run('endless', dark)).rejects.toMatchObject({ code: 'model.process-died' });
   });
 
+  test('leaves it to the service to end when Ctrl+C reaches the whole process group', async () => {
+    const { run, runner } = await runnerOf([same]);
+    await runner.ready();
+    const { pid } = runner.status().processes[0]!;
+    process.kill(pid!, 'SIGINT');
+    process.kill(pid!, 'SIGTERM');
+    expect(numbersTold(await run('same'))).toHaveLength(64);
+    expect(runner.status()).toMatchObject({ deaths: 0, processes: [{ pid }] });
+  });
+
   test('keeps the secrets of the service from the packs', async () => {
     process.env['WETREAD_EVENT_SECRET'] = 'not for packs, sixteen letters';
     const postprocess = `return [{ concept: 'view-and-quality', site: { kind: 'image' }, result: { kind: 'measured' }, measurements: [], summary: String(process.env.WETREAD_EVENT_SECRET) }];`;
