@@ -4,6 +4,7 @@ import type { FhirResource, ImagingStudy, Subscription } from 'fhir/r4.js';
 import { asWetreadError, WetreadError, type ErrorCode } from '../domain/errors.ts';
 import type { Logger } from '../domain/log.ts';
 import type { StudyRegister } from '../domain/ports.ts';
+import { backportSubscription } from './backport-subscription.ts';
 import { bearerOnly } from './bearer.ts';
 import type { Cursors } from './cursors.ts';
 import { heardStudy } from './imaging-study.ts';
@@ -63,7 +64,6 @@ export interface FhirSubscriptionSource {
   state(): SubscriptionState;
 }
 
-const guide = 'http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition';
 const cursorName = 'fhir-subscription';
 /** Clocks differ, and `lastUpdated` is set before the commit that makes it visible. */
 const overlapMs = 120_000;
@@ -272,7 +272,7 @@ export function fhirSubscriptionSource(options: FhirSubscriptionOptions): FhirSu
     const [ours, ...spare] = found.filter(
       ({ channel, criteria }) => channel.endpoint === endpoint && criteria === topic,
     );
-    const wanted = subscriptionOf();
+    const wanted = backportSubscription({ endpoint, secret, topic, heartbeatSeconds });
     // Before the write: the server may shake hands before it answers.
     kind = 'requested';
     if (ours?.id === undefined)
@@ -283,24 +283,6 @@ export function fhirSubscriptionSource(options: FhirSubscriptionOptions): FhirSu
     else await client.update({ ...wanted, id: ours.id }, { signal });
     for (const { id } of spare)
       if (id !== undefined) await client.remove('Subscription', id, signal).catch(() => undefined);
-  }
-
-  function subscriptionOf(): Subscription {
-    return {
-      resourceType: 'Subscription',
-      meta: { profile: [`${guide}/backport-subscription`] },
-      status: 'requested',
-      reason: 'Imaging studies are read by Wetread when they arrive',
-      criteria: topic,
-      channel: {
-        type: 'rest-hook',
-        endpoint,
-        payload: 'application/fhir+json',
-        _payload: { extension: [{ url: `${guide}/backport-payload-content`, valueCode: 'id-only' }] },
-        header: [`Authorization: Bearer ${secret}`],
-        extension: [{ url: `${guide}/backport-heartbeat-period`, valueUnsignedInt: heartbeatSeconds }],
-      },
-    };
   }
 
   /** Subscribes, then watches: silence for two and a half heartbeats means that the server gave up on us. */

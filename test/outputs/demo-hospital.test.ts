@@ -254,6 +254,7 @@ describe('the subscription', () => {
       // No restart: the missing heartbeats tell.
       await until(() => studies.events.some(({ studyUid: uid }) => uid === studyUid('1.2.3.4')));
       await until(() => source.state().kind === 'active');
+      expect(source.state().error).toBeUndefined();
       await source.stop();
       events = undefined;
     },

@@ -8,6 +8,7 @@ import type { Device, DiagnosticReport, Observation, Provenance } from 'fhir/r4.
 import { describe, expect, it } from 'vitest';
 import type { Reading } from '../../src/domain/finding.ts';
 import type { StudyRecord } from '../../src/domain/study.ts';
+import { backportSubscription } from '../../src/events/backport-subscription.ts';
 import { readingToFhir, type WrittenResource } from '../../src/outputs/reading-to-fhir.ts';
 import {
   confirmed,
@@ -254,6 +255,17 @@ describe.skipIf(!canValidate && !process.env['CI'])("HAPI FHIR's validator", () 
       for (const [name, resources] of [
         ...Object.entries(sets).map(([name, reading]) => [name, written(reading)] as const),
         ['bare', written(gradeOne, bare)] as const,
+        [
+          'heard',
+          [
+            backportSubscription({
+              endpoint: 'http://127.0.0.1/events/fhir',
+              secret: 's',
+              topic: 'http://h/t',
+              heartbeatSeconds: 60,
+            }),
+          ],
+        ] as const,
       ]) {
         for (const [index, resource] of resources.entries()) {
           const file = join(folder, `${name}-${index}-${resource.resourceType}.json`);
