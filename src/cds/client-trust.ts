@@ -104,7 +104,9 @@ export function trustedClients(options: {
       const { jti, exp } = checkedClaims(claims, audience, now() / 1000);
       await checkSignature(header.alg, { ...header, alg: header.alg }, token, client.keys);
       // Last, and in one step with the check: only a token that is good in every other way is remembered.
-      if (!seen.first(client.issuer, jti, exp + tolerance)) throw invalid('jti: used before');
+      const use = seen.use(client.issuer, jti, exp + tolerance);
+      if (use !== 'first')
+        throw invalid(use === 'full' ? 'jti: too many tokens alive, let them live shorter' : 'jti: used before');
       return { name: client.issuer, fhirServers: client.fhirServers };
     },
   };

@@ -1,8 +1,8 @@
 /** Remembers which tokens were used while they live, so that a copied one opens nothing; forgets by the minute and is bounded. */
 
 export type SeenTokens = {
-  /** True the first time; false for a repeat, and when memory is full: a token that cannot be remembered cannot be accepted. */
-  first(issuer: string, jti: string, expiresAtSeconds: number): boolean;
+  /** `full`: a token that cannot be remembered cannot be accepted. */
+  use(issuer: string, jti: string, expiresAtSeconds: number): 'first' | 'repeated' | 'full';
 };
 
 const bucketSeconds = 60;
@@ -24,18 +24,18 @@ export function seenTokens({ atMost, now }: { readonly atMost: number; readonly 
   };
 
   return {
-    first(issuer, jti, expiresAtSeconds) {
+    use(issuer, jti, expiresAtSeconds) {
       sweep(now() / 1000);
       const token = `${issuer}\n${jti}`;
       // The same jti with another expiry is still the same jti: all living minutes are looked at, and there are few.
-      for (const tokens of buckets.values()) if (tokens.has(token)) return false;
-      if (remembered >= atMost) return false;
+      for (const tokens of buckets.values()) if (tokens.has(token)) return 'repeated';
+      if (remembered >= atMost) return 'full';
       const bucket = Math.floor(expiresAtSeconds / bucketSeconds);
       const tokens = buckets.get(bucket);
       if (tokens === undefined) buckets.set(bucket, new Set([token]));
       else tokens.add(token);
       remembered += 1;
-      return true;
+      return 'first';
     },
   };
 }
