@@ -1,5 +1,5 @@
 /** Builds the app when its sources are newer than what was built; `npm start` calls it so that no step can be forgotten. */
-import { readdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 const here = import.meta.dirname;
@@ -10,8 +10,24 @@ export const appFolder = join(here, 'dist');
 export async function buildApp(): Promise<boolean> {
   if (isFresh()) return false;
   const { build } = await import('vite');
-  await build({ configFile: join(here, 'vite.config.ts'), logLevel: 'warn' });
+  // Built aside and put in place at once: whoever serves or builds the app at the same time never sees half of it.
+  const aside = join(root, 'node_modules/.cache', `wetread-app-${process.pid}`);
+  await build({ configFile: join(here, 'vite.config.ts'), logLevel: 'warn', build: { outDir: join(aside, 'new') } });
+  putInPlace(aside);
   return true;
+}
+
+function putInPlace(aside: string): void {
+  mkdirSync(aside, { recursive: true });
+  try {
+    if (existsSync(appFolder)) renameSync(appFolder, join(aside, 'old'));
+    renameSync(join(aside, 'new'), appFolder);
+  } catch (error) {
+    // Another process was quicker by a moment; its build is as good.
+    if (!existsSync(join(appFolder, 'index.html'))) throw error;
+  } finally {
+    rmSync(aside, { recursive: true, force: true });
+  }
 }
 
 function isFresh(): boolean {

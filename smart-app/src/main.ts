@@ -41,6 +41,8 @@ async function start(): Promise<void> {
   }
   try {
     const service = await openSession(code);
+    // A page that is left forgets its token; the service forgets the session with it.
+    window.addEventListener('pagehide', () => service.end());
     await openRoom(place, service, sessionOver);
   } catch (thrown) {
     console.error(thrown);

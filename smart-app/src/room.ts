@@ -439,6 +439,8 @@ export async function openRoom(
   focus = mainFinding(item);
   showOverlay(true);
   showAgain();
+  // The EHR's page had the focus: without this the keys would go there.
+  document.getElementById('panel')?.focus({ preventScroll: true });
   setTimeout(() => void poll(), pollMs);
 }
 

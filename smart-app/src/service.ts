@@ -47,6 +47,8 @@ export type Service = {
   giveVerdict(findingId: string, verdict: VerdictRequest): Promise<ReadingView>;
   verify(readingId: string): Promise<ReadingView>;
   dicomweb(path: string, signal?: AbortSignal): Promise<Response>;
+  /** Forgets the session at the service too; works while the page is being left. */
+  end(): void;
 };
 
 /** Addresses are found from the page's own, so that a service behind a path prefix works. */
@@ -68,6 +70,7 @@ export async function openSession(code: string): Promise<Service> {
     giveVerdict: (id, verdict) =>
       read(readingView, `findings/${id}/verdict`, { method: 'POST', body: JSON.stringify(verdict) }),
     verify: (id) => read(readingView, `readings/${id}/verify`, { method: 'POST' }),
+    end: () => void authorized('app/api/session', { method: 'DELETE', keepalive: true }).catch(() => undefined),
     dicomweb: (path, signal) => authorized(`dicom-web${path}`, signal ? { signal } : {}),
   };
 }

@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { findingIdOf, readingIdOf } from '../../src/domain/identity.ts';
 import type { Reading } from '../../src/domain/finding.ts';
 import { studyUid } from '../../src/domain/ids.ts';
+import { sessionAnswer } from '../../src/viewer-api/contract.ts';
 import { browserMissing, openBrowser } from './browser.ts';
 import { filmsFolder, pack, readingOf } from './demo-reading.ts';
 import { squareFilm, type Square } from './square-film.ts';
@@ -303,8 +304,13 @@ describe.skipIf(browserMissing)('the app', () => {
   });
 
   describe('keeps', () => {
-    test('the session in memory only', async () => {
-      await open(films.square);
+    test('the session in memory only, and ends it when the page is left', async () => {
+      page = await browser.newPage();
+      const opened = page.waitForResponse((answer) => answer.url().endsWith('/app/api/session'));
+      await page.goto(await room.address());
+      const { token } = sessionAnswer.parse(await (await opened).json());
+      const asked = () => fetch(`${room.url}/app/api/studies`, { headers: { authorization: `Bearer ${token}` } });
+      expect((await asked()).status).toBe(200);
       await filmShown();
       const kept = await page.evaluate(
         () => [{ ...localStorage }, { ...sessionStorage }, document.cookie, location.href] as const,
@@ -316,6 +322,7 @@ describe.skipIf(browserMissing)('the app', () => {
       expect(kept.slice(1)).toEqual([{}, '', `${room.url}/app/`]);
       await page.reload();
       await expect.poll(heading).toBe('Open this app from a patient’s chart');
+      await expect.poll(async () => (await asked()).status).toBe(401);
     });
 
     test('to its own policy: nothing is refused by it, nothing is asked of another host', async () => {
