@@ -93,7 +93,7 @@ const networkCodes: ReadonlySet<string> = new Set(
 const unreachableStates = /^(08|53300|57P0[1-5])/;
 /** pg's own sentences, which carry no code. */
 const unreachableSentences =
-  /connection terminated|connection error|timeout expired|timeout exceeded|query read timeout|not queryable|calling end on the pool/i;
+  /connection terminated|not currently accepting connections|connection error|timeout expired|timeout exceeded|query read timeout|not queryable|calling end on the pool/i;
 /** Character not in repertoire, untranslatable character, invalid date: the value came from outside. */
 const unstorableStates: ReadonlySet<string> = new Set(['22021', '22P05', '22007', '22008']);
 

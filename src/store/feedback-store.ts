@@ -2,7 +2,7 @@
 import { findingId, type FindingId, type PatientId } from '../domain/ids.ts';
 import type { CardFeedback, FeedbackStore } from '../domain/ports.ts';
 import type { Database } from './database.ts';
-import { groupCommit } from './group-commit.ts';
+import { groupCommit, withoutWaitingForTheDisk } from './group-commit.ts';
 import type { PatientCache } from './patient-cache.ts';
 
 type ServedCard = Parameters<FeedbackStore['cardServed']>[0];
@@ -12,7 +12,7 @@ export function feedbackStore({ database, cache }: { database: Database; cache: 
     await database.query(
       `insert into wetread.card (uuid, service, patient_id, findings)
        select uuid, service, patient_id, array(select jsonb_array_elements_text(findings)::uuid)
-       from jsonb_to_recordset($1) as x (uuid text, service text, patient_id text, findings jsonb)
+       from ${withoutWaitingForTheDisk}, jsonb_to_recordset($1) as x (uuid text, service text, patient_id text, findings jsonb)
        on conflict (uuid) do nothing`,
       [JSON.stringify(cards.map(({ patientId, ...card }) => ({ ...card, patient_id: patientId })))],
     );

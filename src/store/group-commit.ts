@@ -1,4 +1,11 @@
-/** Rows that come while others are being written go together in the next statement: one flush to disk for many callers, each of whom waits for it. */
+/** Rows that come while others are being written go together in the next statement: one round trip for many callers, each of whom waits for it. */
+
+/**
+ * A table of one row for the `from` of an insert. Its transaction is committed when PostgreSQL has it, not when the disk
+ * has: that survives the death of every process, and only a power cut may take the last half second. Used where a
+ * clinician waits and the row only records what was shown.
+ */
+export const withoutWaitingForTheDisk = `(select set_config('synchronous_commit', 'off', true)) as commit_mode`;
 
 export function groupCommit<Row>(
   write: (rows: readonly Row[]) => Promise<void>,
