@@ -24,7 +24,12 @@ module.exports = {
   forbidden: [
     { name: 'no-circles', severity: 'error', from: {}, to: { circular: true } },
     // `fhir/r4.js` exists for the type checker only: DefinitelyTyped describes FHIR without a package behind it.
-    { name: 'resolvable', severity: 'error', from: {}, to: { couldNotResolve: true, pathNot: '^(virtual:|fhir/r4\\.js$)' } },
+    {
+      name: 'resolvable',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true, pathNot: '^(virtual:|fhir/r4\\.|@medplum/fhirtypes$)' },
+    },
     ...Object.entries(mayImport).map(([folder, allowed]) => ({
       name: `${folder}-imports`,
       severity: 'error',
@@ -85,6 +90,8 @@ module.exports = {
     parser: 'swc',
     enhancedResolveOptions: {
       extensions: ['.ts', '.mjs', '.js', '.json'],
+      // Packages with `exports` only (vite, Cornerstone, the codecs) are not found without this.
+      exportsFields: ['exports'],
       conditionNames: ['import', 'node', 'default'],
     },
   },

@@ -43,7 +43,23 @@ export type RunningApp = { readonly port: number | undefined; close(): Promise<v
 
 /** Opens everything in the order it is needed; what was opened is closed in reverse, also when a later part fails to open. */
 export async function startApp(config: Config, logger: Logger, roles: Roles): Promise<RunningApp> {
-  await using opened = new AsyncDisposableStack();
+  const opened = new AsyncDisposableStack();
+  try {
+    const port = await openAll(opened, config, logger, roles);
+    return { port, close: () => opened.disposeAsync() };
+  } catch (error) {
+    await opened.disposeAsync();
+    throw error;
+  }
+}
+
+/** Returns the port it listens on, if it does. */
+async function openAll(
+  opened: AsyncDisposableStack,
+  config: Config,
+  logger: Logger,
+  roles: Roles,
+): Promise<number | undefined> {
   const counted = metrics();
   const store = await openTheStore(config, logger);
   opened.defer(() => store.close());
@@ -95,7 +111,7 @@ export async function startApp(config: Config, logger: Logger, roles: Roles): Pr
       { concurrency: config.WETREAD_STUDIES_AT_ONCE },
     );
   }
-  if (!roles.web) return running(opened.move());
+  if (!roles.web) return undefined;
 
   const sessions = appSessions({ store: store.sessions });
   const eventSecret =
@@ -177,14 +193,8 @@ export async function startApp(config: Config, logger: Logger, roles: Roles): Pr
     void source.start();
     opened.defer(() => source.stop());
   }
-  return running(opened.move(), server.port);
+  return server.port;
 }
-
-/** From here on the parts are the caller's to close; until here a failure closed them. */
-const running = (opened: AsyncDisposableStack, port?: number): RunningApp => ({
-  port,
-  close: () => opened.disposeAsync(),
-});
 
 async function counting(
   work: () => Promise<void>,
