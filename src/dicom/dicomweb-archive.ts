@@ -52,6 +52,11 @@ export function dicomwebArchive(options: DicomwebArchiveOptions): Archive & Forw
       await answer.body.return?.();
       return { rows: [], more: false };
     }
+    // Any archive can be asked for its studies: where it cannot, something else answers at this address.
+    if (answer.status === 404 && path === 'studies') {
+      await answer.body.return?.();
+      throw new WetreadError('archive.bad-answer', 'status 404');
+    }
     await demandOk(answer);
     await demandType(answer, 'application/dicom+json', 'application/json');
     // PS3.18 8.3.4.4: an archive that gives less than was asked for says so with warning 299.

@@ -141,12 +141,21 @@ describe('a thread that', () => {
     ['exits', 2],
     ['dies of an error', 3],
   ])('%s costs its own file, and the next one is decoded', async (_, order) => {
-    const threads = pool({ workerUrl, timeoutMs: 1500 });
+    const threads = pool({ workerUrl, timeoutMs: 6000 });
     const [broken, next] = await Promise.allSettled([
       threads.decode(new Uint8Array([order])),
       threads.decode(fixture('grey12')),
     ]);
     expect(broken).toMatchObject({ status: 'rejected', reason: { code: 'dicom.corrupt-pixel-data' } });
     expect(next).toMatchObject({ status: 'fulfilled', value: { sopUid: '1.2.826.0.1.3680043.10.1561.1.1.1' } });
+  });
+
+  test('meets a real file on which OpenJPH never ends is stopped at its deadline', async () => {
+    const threads = pool({ timeoutMs: 6000 });
+    await expect(threads.decode(fixture('damaged-htj2k-hangs-decoder'))).rejects.toMatchObject({
+      code: 'dicom.corrupt-pixel-data',
+      detail: 'not decoded within 6000 ms',
+    });
+    expect((await threads.decode(fixture('grey12'))).pixels.rows).toBe(61);
   });
 });

@@ -226,6 +226,11 @@ describe('an answer that is not what was promised', () => {
     expect(await codeOfFetch(archive)).toBe(code);
   });
 
+  test('is no archive when it does not know what studies are', async () => {
+    const { archive } = await archiveThat(always((response) => void response.writeHead(404).end()));
+    await expect(archive.probe()).rejects.toMatchObject({ code: 'archive.bad-answer' });
+  });
+
   test('does not lead anywhere else', async () => {
     let visited = false;
     const { server: elsewhere } = await archiveThat(() => {

@@ -106,6 +106,10 @@ function decodeScan(
   const stride = header.components.length;
   const rowLength = columns * stride;
   const { predictor, pointTransform } = scan;
+  // The loop below runs for every sample of a film: plain arrays, no iterators.
+  const tables = scan.components.map(({ table }) => table);
+  const indices = scan.components.map(({ index }) => index);
+  const count = tables.length;
   // H.1.1: intervals are whole lines, so that prediction can start anew with each.
   if (restartInterval % columns !== 0) throw corrupt('a restart interval that is not whole lines');
   const linesPerInterval = restartInterval === 0 ? rows : restartInterval / columns;
@@ -127,7 +131,9 @@ function decodeScan(
       bits = held = invented = 0;
     }
     for (let column = 0; column < columns; column++) {
-      for (const { index, table } of scan.components) {
+      for (let which = 0; which < count; which++) {
+        const table = tables[which] as HuffmanTable;
+        const index = indices[which] as number;
         // Code and extra bits take at most 16 bits each; so at most 23 + 8 bits are held, which fit a signed 32-bit number.
         while (held < 16) {
           const byte = position < data.length ? (data[position] as number) : 0xff;
