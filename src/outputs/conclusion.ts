@@ -11,7 +11,11 @@ export function conclusionOf(reading: Reading): string {
   const confirmed = standing.filter(({ verdict }) => verdict.kind === 'confirmed');
   const open = standing.filter(({ verdict }) => verdict.kind !== 'confirmed');
   const rejected = of(({ verdict }) => verdict.kind === 'rejected');
-  const clear = of(({ result, verdict }) => result.kind === 'not-detected' && verdict.kind !== 'rejected');
+  // That the view is right is no news; that it is wrong is said below.
+  const clear = of(
+    ({ concept, result, verdict }) =>
+      concept !== 'view-and-quality' && result.kind === 'not-detected' && verdict.kind !== 'rejected',
+  );
   const unjudged = of(({ result, verdict }) => result.kind === 'not-assessable' && verdict.kind !== 'rejected');
 
   const sentences = [
