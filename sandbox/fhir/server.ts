@@ -16,6 +16,7 @@ import type { Logger } from '../../src/domain/log.ts';
 import type { Faults } from '../faults.ts';
 import { accessOf, type Grant } from './access.ts';
 import { capabilityStatement } from './capability.ts';
+import { withoutConditions } from './conditional-entries.ts';
 import type { ChartRepository, Charts } from './repository.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import { fault, unprocessable } from './validate.ts';
@@ -149,7 +150,8 @@ export function fhirServer(options: FhirServerOptions): Router {
     const isTransaction = asked.method === 'POST' && (asked.body as Bundle | undefined)?.type === 'transaction';
     if (!isTransaction || asked.url.split('?')[0] !== '/') return fhir.handleRequest(asked, repository);
     return repository.withTransaction(async (draft) => {
-      const result = await fhir.handleRequest(asked, draft);
+      const body = await withoutConditions(asked.body as Bundle, draft);
+      const result = await fhir.handleRequest({ ...asked, body }, draft);
       if (!isOk(result[0])) throw new OperationOutcomeError(result[0]);
       return result;
     });

@@ -98,6 +98,61 @@ describe('a transaction', () => {
   });
 });
 
+describe('a large transaction under conditions', () => {
+  const conditional = (code: string, more: Record<string, unknown> = {}) => ({
+    fullUrl: `urn:uuid:${code}`,
+    resource: observation(code, more),
+    request: { method: 'POST', url: 'Observation', ifNoneExist: `identifier=urn:test|${code}` },
+  });
+  const transaction = (entry: readonly unknown[]) =>
+    call('POST', '', { resourceType: 'Bundle', type: 'transaction', entry });
+  const codes = Array.from({ length: 14 }, (_, index) => `many-${index}`);
+
+  test('creates all of it, and on repetition nothing', async () => {
+    const statuses = async () =>
+      (await transaction(codes.map((code) => conditional(code)))).body.entry!.map(({ response }) => response!.status);
+    expect(await statuses()).toEqual(codes.map(() => '201'));
+    expect(await statuses()).toEqual(codes.map(() => '200'));
+    expect(await count(`identifier=${codes.map((code) => `urn:test|${code}`).join(',')}`)).toBe(14);
+  });
+
+  test('lets its new entries refer to what was there already', async () => {
+    const { body: first } = await transaction([conditional('there')]);
+    const { status, body } = await transaction([
+      conditional('there'),
+      {
+        resource: observation('new', { derivedFrom: [{ reference: 'urn:uuid:there' }] }),
+        request: { method: 'POST', url: 'Observation' },
+      },
+    ]);
+    expect(status).toBe(200);
+    expect(body.entry![1]!.resource).toMatchObject({
+      derivedFrom: [{ reference: `Observation/${first.entry![0]!.resource!.id}` }],
+    });
+  });
+
+  test('updates what a search finds and creates what it does not', async () => {
+    const put = (code: string) => ({
+      resource: observation(code, { status: 'final' }),
+      request: { method: 'PUT', url: `Observation?identifier=urn:test|${code}` },
+    });
+    await transaction([conditional('put-known')]);
+    const { body } = await transaction([put('put-known'), put('put-new')]);
+    expect(body.entry!.map(({ response, resource }) => [response!.status, resource!.meta!.versionId])).toEqual([
+      ['200', '2'],
+      ['201', '1'],
+    ]);
+  });
+
+  test('writes nothing when a condition finds several', async () => {
+    await call('POST', '/Observation', observation('double'));
+    await call('POST', '/Observation', observation('double'));
+    const { status } = await transaction([conditional('beside-double'), conditional('double')]);
+    expect(status).toBe(412);
+    expect(await count('identifier=urn:test|beside-double')).toBe(0);
+  });
+});
+
 describe('a single write', () => {
   test('is conditional on If-None-Exist', async () => {
     const condition = { 'if-none-exist': 'identifier=urn:test|alone' };

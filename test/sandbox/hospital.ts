@@ -27,10 +27,15 @@ export async function startListener() {
       body: text === '' ? undefined : JSON.parse(text),
     };
     heard.push(one);
-    const { status, body } = answer(one);
+    let result: { status: number; body?: unknown };
+    try {
+      result = answer(one);
+    } catch {
+      result = { status: 500 };
+    }
     response
-      .writeHead(status, { 'content-type': 'application/json' })
-      .end(body === undefined ? '' : JSON.stringify(body));
+      .writeHead(result.status, { 'content-type': 'application/json' })
+      .end(result.body === undefined ? '' : JSON.stringify(result.body));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -41,13 +41,15 @@ function cardView(service: string, card: Card, actions: CardActions): HTMLElemen
     },
     h('p', { class: 'indicator' }, meaning[card.indicator]),
     h('h3', {}, card.summary),
+    card.links === undefined
+      ? null
+      : h(
+          'div',
+          { class: 'actions' },
+          card.links.map((link) => linkView(service, card, link, actions)),
+        ),
     card.detail === undefined ? null : markdown(card.detail),
-    h(
-      'div',
-      { class: 'actions' },
-      (card.links ?? []).map((link) => linkView(service, card, link, actions)),
-      dismissButton(service, card, actions),
-    ),
+    dismissButton(service, card, actions),
     h('p', { class: 'source' }, 'From ', sourceView(card)),
   );
   return box;

@@ -5,11 +5,11 @@ import type { HospitalEvent } from '../chart-contract.ts';
 export class NotDone extends Error {}
 
 export async function ask<Answer>(path: string, body?: unknown): Promise<Answer> {
-  const response = await fetch(`/ehr/api${path}`, {
-    ...(body === undefined
+  const request: RequestInit =
+    body === undefined
       ? {}
-      : { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
-  }).catch(() => undefined);
+      : { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  const response = await fetch(`/ehr/api${path}`, request).catch(() => undefined);
   if (response === undefined) throw new NotDone('The hospital does not answer. Reload the page when it is back.');
   const answer = (await response.json()) as Answer & { readonly error?: string };
   if (!response.ok) throw new NotDone(answer.error ?? 'That did not work. Try again.');
