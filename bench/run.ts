@@ -35,7 +35,12 @@ for (const name of positionals.length > 0 ? positionals : Object.keys(benches)) 
   if (!values.json) process.stdout.write(`\n${table(found)}\n`);
 }
 
-const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, node: process.version, at: new Date().toISOString() };
+const machine = {
+  cpu: cpus()[0]?.model ?? 'unknown',
+  cores: cpus().length,
+  node: process.version,
+  at: new Date().toISOString(),
+};
 const results = join(import.meta.dirname, 'results');
 mkdirSync(results, { recursive: true });
 writeFileSync(join(results, 'latest.json'), `${JSON.stringify({ machine, rows }, null, 2)}\n`);
@@ -53,7 +58,14 @@ function table(all: readonly BenchRow[]): string {
     pass === undefined ? '' : pass ? 'reached' : 'MISSED',
   ]);
   const widths = cells[0]!.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)));
-  return cells.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd()).join('\n');
+  return cells
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column]!))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 function shown(value: number): string {

@@ -4,7 +4,12 @@ import { WetreadError } from './domain/errors.ts';
 
 const port = z.coerce.number().int().min(0).max(65535);
 const httpUrl = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ''));
-const list = z.string().transform((text) => text.split(',').map((part) => part.trim()).filter(Boolean));
+const list = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean),
+);
 
 /** A setting given as JSON text, so that a structured value fits one variable. */
 const json = <Schema extends z.ZodType>(schema: Schema) =>
@@ -28,40 +33,116 @@ const smartIssuer = z.strictObject({ iss: httpUrl, clientId: z.string().min(1) }
 const schema = z.object({
   WETREAD_HOST: z.string().default('127.0.0.1').describe('Address the service listens on.'),
   WETREAD_PORT: port.default(8080).describe('Port of the service.'),
-  WETREAD_PUBLIC_URL: httpUrl.optional().describe('How browsers and other systems reach the service. Default: http://HOST:PORT.'),
+  WETREAD_PUBLIC_URL: httpUrl
+    .optional()
+    .describe('How browsers and other systems reach the service. Default: http://HOST:PORT.'),
   WETREAD_DATA_DIR: z.string().default('./.wetread').describe('Folder for the built-in database, keys and secrets.'),
-  WETREAD_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Least serious line that is logged.'),
-  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional().describe('The site\'s PostgreSQL. Default: an own one in WETREAD_DATA_DIR.'),
+  WETREAD_LOG_LEVEL: z
+    .enum(['debug', 'info', 'warn', 'error'])
+    .default('info')
+    .describe('Least serious line that is logged.'),
+  DATABASE_URL: z
+    .url({ protocol: /^postgres(ql)?$/ })
+    .optional()
+    .describe("The site's PostgreSQL. Default: an own one in WETREAD_DATA_DIR."),
 
   WETREAD_DICOMWEB_URL: httpUrl.optional().describe('DICOMweb root of the archive.'),
-  WETREAD_DICOMWEB_AUTHORIZATION: z.string().optional().describe('Authorization header for the archive, for example "Basic …".'),
-  WETREAD_DICOMWEB_TIMEOUT_SECONDS: z.coerce.number().positive().default(30).describe('Longest silence of the archive.'),
+  WETREAD_DICOMWEB_AUTHORIZATION: z
+    .string()
+    .optional()
+    .describe('Authorization header for the archive, for example "Basic …".'),
+  WETREAD_DICOMWEB_TIMEOUT_SECONDS: z.coerce
+    .number()
+    .positive()
+    .default(30)
+    .describe('Longest silence of the archive.'),
   WETREAD_MAX_INSTANCE_MB: z.coerce.number().positive().default(512).describe('Largest DICOM object that is read.'),
-  WETREAD_POLL_SECONDS: z.coerce.number().min(0).default(60).describe('How often the archive is asked for new studies; 0 never asks.'),
+  WETREAD_POLL_SECONDS: z.coerce
+    .number()
+    .min(0)
+    .default(60)
+    .describe('How often the archive is asked for new studies; 0 never asks.'),
 
   WETREAD_FHIR_URL: httpUrl.optional().describe('FHIR R4 base of the chart.'),
-  WETREAD_FHIR_CLIENT_ID: z.string().optional().describe('Client id for SMART backend authorization; unset means an open server.'),
-  WETREAD_FHIR_TIMEOUT_SECONDS: z.coerce.number().positive().default(15).describe('Longest silence of the FHIR server.'),
-  WETREAD_PRIVATE_KEY_FILE: z.string().optional().describe('JWKS file with the service\'s private key. Default: made once in WETREAD_DATA_DIR.'),
-  WETREAD_PATIENT_IDENTIFIER_SYSTEM: z.string().optional().describe('System of the medical record numbers that DICOM Patient ID holds.'),
+  WETREAD_FHIR_CLIENT_ID: z
+    .string()
+    .optional()
+    .describe('Client id for SMART backend authorization; unset means an open server.'),
+  WETREAD_FHIR_TIMEOUT_SECONDS: z.coerce
+    .number()
+    .positive()
+    .default(15)
+    .describe('Longest silence of the FHIR server.'),
+  WETREAD_PRIVATE_KEY_FILE: z
+    .string()
+    .optional()
+    .describe("JWKS file with the service's private key. Default: made once in WETREAD_DATA_DIR."),
+  WETREAD_PATIENT_IDENTIFIER_SYSTEM: z
+    .string()
+    .optional()
+    .describe('System of the medical record numbers that DICOM Patient ID holds.'),
   WETREAD_ACCESSION_IDENTIFIER_SYSTEM: z.string().optional().describe('System of accession numbers on orders.'),
-  WETREAD_SUBSCRIPTION_TOPIC: z.string().optional().describe('Topic of the FHIR Subscription that announces imaging studies; unset means none.'),
-  WETREAD_REPORT_STATUS: z.enum(['partial', 'preliminary']).default('partial').describe('DiagnosticReport status before review.'),
+  WETREAD_SUBSCRIPTION_TOPIC: z
+    .string()
+    .optional()
+    .describe('Topic of the FHIR Subscription that announces imaging studies; unset means none.'),
+  WETREAD_REPORT_STATUS: z
+    .enum(['partial', 'preliminary'])
+    .default('partial')
+    .describe('DiagnosticReport status before review.'),
 
-  WETREAD_CDS_CLIENTS: json(z.array(cdsClient)).default([]).describe('CDS Hooks clients that are trusted, as JSON: [{"issuer","jwksUrl","fhirServers":[]}].'),
-  WETREAD_CDS_OPEN: z.stringbool().default(false).describe('true answers CDS clients without a token. For development only.'),
+  WETREAD_CDS_CLIENTS: json(z.array(cdsClient))
+    .default([])
+    .describe('CDS Hooks clients that are trusted, as JSON: [{"issuer","jwksUrl","fhirServers":[]}].'),
+  WETREAD_CDS_OPEN: z
+    .stringbool()
+    .default(false)
+    .describe('true answers CDS clients without a token. For development only.'),
   WETREAD_CDS_ORIGINS: list.default([]).describe('Origins of browser-based CDS clients (CORS), separated by commas.'),
-  WETREAD_SMART_ISSUERS: json(z.array(smartIssuer)).default([]).describe('EHRs that may launch the app, as JSON: [{"iss","clientId"}].'),
+  WETREAD_SMART_ISSUERS: json(z.array(smartIssuer))
+    .default([])
+    .describe('EHRs that may launch the app, as JSON: [{"iss","clientId"}].'),
 
-  WETREAD_MODELS_DIR: z.string().optional().describe('Folder of model packs. Default: the models that come with Wetread.'),
-  WETREAD_EXECUTION_PROVIDER: z.enum(['cpu', 'cuda', 'webgpu', 'coreml', 'dml']).default('cpu').describe('Where models run; never falls back silently.'),
+  WETREAD_MODELS_DIR: z
+    .string()
+    .optional()
+    .describe('Folder of model packs. Default: the models that come with Wetread.'),
+  WETREAD_EXECUTION_PROVIDER: z
+    .enum(['cpu', 'cuda', 'webgpu', 'coreml', 'dml'])
+    .default('cpu')
+    .describe('Where models run; never falls back silently.'),
   WETREAD_INFERENCE_PROCESSES: z.coerce.number().int().min(1).max(64).default(1).describe('Model processes kept warm.'),
-  WETREAD_INFERENCE_THREADS: z.coerce.number().int().min(1).max(256).default(2).describe('Threads of each model process.'),
+  WETREAD_INFERENCE_THREADS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(256)
+    .default(2)
+    .describe('Threads of each model process.'),
   WETREAD_DECODER_THREADS: z.coerce.number().int().min(1).max(64).default(1).describe('Threads that decode pictures.'),
-  WETREAD_STUDIES_AT_ONCE: z.coerce.number().int().min(1).max(64).default(2).describe('Studies one worker reads side by side.'),
-  WETREAD_RETRY_LIMIT: z.coerce.number().int().min(0).default(8).describe('Tries after the first before a study is given up and shown as not read.'),
-  WETREAD_RETRY_SECONDS: z.coerce.number().positive().default(5).describe('Wait before the first retry; doubles each time.'),
-  WETREAD_EVENT_SECRET: z.string().min(16).optional().describe('Bearer secret for POST /events/study. Default: made once in WETREAD_DATA_DIR.'),
+  WETREAD_STUDIES_AT_ONCE: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(64)
+    .default(2)
+    .describe('Studies one worker reads side by side.'),
+  WETREAD_RETRY_LIMIT: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(8)
+    .describe('Tries after the first before a study is given up and shown as not read.'),
+  WETREAD_RETRY_SECONDS: z.coerce
+    .number()
+    .positive()
+    .default(5)
+    .describe('Wait before the first retry; doubles each time.'),
+  WETREAD_EVENT_SECRET: z
+    .string()
+    .min(16)
+    .optional()
+    .describe('Bearer secret for POST /events/study. Default: made once in WETREAD_DATA_DIR.'),
 });
 
 type Settings = z.output<typeof schema>;
@@ -74,7 +155,11 @@ export const settings = Object.entries(schema.shape).map(([name, field]) => ({
   default: schema.safeParse({}).data?.[name as keyof Settings],
 }));
 
-const secretSettings: ReadonlySet<string> = new Set(['DATABASE_URL', 'WETREAD_DICOMWEB_AUTHORIZATION', 'WETREAD_EVENT_SECRET']);
+const secretSettings: ReadonlySet<string> = new Set([
+  'DATABASE_URL',
+  'WETREAD_DICOMWEB_AUTHORIZATION',
+  'WETREAD_EVENT_SECRET',
+]);
 
 /** A setting as it may be shown: secrets only as present. */
 export function shown(name: keyof Settings, value: unknown): string {
@@ -91,7 +176,9 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     const issues = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
     throw new WetreadError('config.invalid', issues.join('; '));
   }
-  const misspelt = Object.keys(given).filter((name) => name.startsWith('WETREAD_') && !(name in schema.shape) && !name.startsWith('WETREAD_SANDBOX_'));
+  const misspelt = Object.keys(given).filter(
+    (name) => name.startsWith('WETREAD_') && !(name in schema.shape) && !name.startsWith('WETREAD_SANDBOX_'),
+  );
   if (misspelt.length > 0) throw new WetreadError('config.invalid', `unknown: ${misspelt.join(', ')}`);
   const settings = result.data;
   const publicUrl = settings.WETREAD_PUBLIC_URL ?? `http://${settings.WETREAD_HOST}:${settings.WETREAD_PORT}`;

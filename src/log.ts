@@ -6,7 +6,8 @@ const levels = { debug: 10, info: 20, warn: 30, error: 40 } as const;
 export type Level = keyof typeof levels;
 
 /** Fields that could identify a person or open a door; whatever part of a line has such a name is left out. */
-const redacted = /^(.*name|display|authorization|.*token|.*secret|password|code|state|mrn|dicomPatientId|birthDate|address|telecom|narrative|cookie)$/i;
+const redacted =
+  /^(.*name|display|authorization|.*token|.*secret|password|code|state|mrn|dicomPatientId|birthDate|address|telecom|narrative|cookie)$/i;
 /** Our own fields that end in "name" or are called "code" but name things, not people. */
 const harmless: ReadonlySet<string> = new Set(['code', 'state', 'hostname', 'outputName', 'packName', 'serviceName']);
 /** Ids that lead to a patient: shown as a keyed hash, so lines of one study can be followed but not traced back. */
@@ -23,17 +24,23 @@ function safe(fields: LogFields): Record<string, unknown> {
     if (hashed.test(name) && typeof value === 'string') line[name] = shortHash(value);
     else if (redacted.test(name) && !harmless.has(name)) line[name] = '[redacted]';
     else if (value instanceof Error) line[name] = { message: value.message, stack: value.stack };
-    else if (value !== null && typeof value === 'object' && !Array.isArray(value)) line[name] = safe(value as LogFields);
+    else if (value !== null && typeof value === 'object' && !Array.isArray(value))
+      line[name] = safe(value as LogFields);
     else line[name] = value;
   }
   return line;
 }
 
-export function jsonLogger(least: Level, write: (line: string) => void = (line) => void process.stderr.write(line)): Logger {
+export function jsonLogger(
+  least: Level,
+  write: (line: string) => void = (line) => void process.stderr.write(line),
+): Logger {
   const make = (fixed: LogFields): Logger => {
     const at = (level: Level) => (message: string, fields?: LogFields) => {
       if (levels[level] < levels[least]) return;
-      write(`${JSON.stringify({ time: new Date().toISOString(), level, message, ...safe({ ...fixed, ...fields }) })}\n`);
+      write(
+        `${JSON.stringify({ time: new Date().toISOString(), level, message, ...safe({ ...fixed, ...fields }) })}\n`,
+      );
     };
     return {
       debug: at('debug'),

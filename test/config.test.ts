@@ -25,7 +25,9 @@ describe('settings', () => {
     ['WETREAD_EXECUTION_PROVIDER', 'gpu'],
     ['WETREAD_EVENT_SECRET', 'short'],
   ])('name the variable when %s is %s', (name, value) => {
-    expect(() => readConfig({ [name]: value })).toThrow(expect.objectContaining({ code: 'config.invalid', message: expect.stringContaining(name) }));
+    expect(() => readConfig({ [name]: value })).toThrow(
+      expect.objectContaining({ code: 'config.invalid', message: expect.stringContaining(name) }),
+    );
   });
 
   test('refuse a misspelt name, which would otherwise silently do nothing', () => {

@@ -10,7 +10,12 @@ function lines(least: 'debug' | 'info' | 'warn' = 'debug') {
 describe('the log', () => {
   test('leaves out names, tokens and record numbers, however deep they are', () => {
     const { logger, written } = lines();
-    logger.info('step', { patientName: 'Ada Byron', authorization: 'Bearer abc', request: { access_token: 'xyz', mrn: '12345' }, code: 'archive.error' });
+    logger.info('step', {
+      patientName: 'Ada Byron',
+      authorization: 'Bearer abc',
+      request: { access_token: 'xyz', mrn: '12345' },
+      code: 'archive.error',
+    });
     expect(written[0]).not.toMatch(/Ada|Byron|abc|xyz|12345/);
     expect(JSON.parse(written[0]!)).toMatchObject({ message: 'step', level: 'info', code: 'archive.error' });
   });
