@@ -79,7 +79,21 @@ const steps: readonly (readonly [FilmStep, string])[] = [
   ['reported', 'Report in the chart'],
 ];
 
+/** After this a reading that goes well has long been reported. */
+const longWaitMs = 8_000;
+
 function progressLine(film: FilmProgress): HTMLElement {
+  const since = Date.parse(film.steps.fetched ?? film.steps.notified ?? film.steps.stored ?? '');
+  const late = Date.now() - since > longWaitMs;
+  return h(
+    'div',
+    {},
+    stepList(film),
+    late ? h('p', { class: 'facts' }, 'No report yet. If the film cannot be read, a card says why.') : null,
+  );
+}
+
+function stepList(film: FilmProgress): HTMLElement {
   // The last thing that has begun: reading goes on until its report is there.
   const current = steps.findLast(([step]) => film.steps[step] !== undefined)?.[0];
   return h(

@@ -149,6 +149,7 @@ function waitOnce(): void {
   waits += 1;
   timer = window.setTimeout(() => {
     void askForCards().catch(() => undefined);
+    drawImaging();
     if (waiting()) waitOnce();
   }, pause);
 }
