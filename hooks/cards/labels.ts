@@ -25,17 +25,13 @@ export const overrideReasons: readonly OverrideReason[] = [
 
 export const researchUseOnly: Markdown = prose`**Research use only. Not a medical device.**`;
 
-/** Who spoke: model, version, what it was trained on and where it is known to fail. */
+/** Who spoke: model, version, what it was trained on. Its limits are a page in the app, one click away; a card is read in seconds. */
 export function modelParagraph({ pack }: Reading, { model }: Pick<HookServices, 'model'>): Markdown {
   const about = model(pack);
   const trained =
     about === undefined ? 'not known here: this version is no longer installed' : withoutFullStop(about.trainedOn);
-  const limits =
-    about === undefined || about.limitations.length === 0
-      ? ''
-      : ` Limits: ${about.limitations.map(withoutFullStop).join('; ')}.`;
-  const demonstration = about?.demonstration === true ? ' This is a demonstration model.' : '';
-  return prose`Model: ${pack.title}, version ${pack.version}. Trained on: ${trained}.${limits}${demonstration}`;
+  const kind = about?.demonstration === true ? 'Demonstration model' : 'Model';
+  return prose`${kind}: ${pack.title}, version ${pack.version}. Trained on: ${trained}.`;
 }
 
 const withoutFullStop = (text: string): string => text.trim().replace(/\.$/, '');

@@ -79,7 +79,8 @@ function newCard(
     indicator: indicatorOf(open),
     source: sourceOf('suggestion'),
     detail: paragraphs([
-      prose`**${finding.summary}** on the ${wordsOf(open, state)}. **${unreviewed}.**`,
+      // The summary has said what is suspected and that nobody has reviewed it.
+      prose`From the ${wordsOf(open, state)}.`,
       ...(warning === undefined ? [] : [warning]),
       ...(finding.measurements.length === 0
         ? []

@@ -42,9 +42,8 @@ describe('an unreviewed suspicion', () => {
     expect(detail).toContain('18 % (95 % interval 14 to 22 %)');
     expect(detail).toContain('Not assessable on this film: L5/S1.');
     expect(detail).toContain(
-      'Model: Lumbar landmarks, version 1.0.0. Trained on: synthetic phantoms of the lumbar spine.',
+      'Demonstration model: Lumbar landmarks, version 1.0.0. Trained on: synthetic phantoms of the lumbar spine.',
     );
-    expect(detail).toContain('Limits: Adults only.');
     expect(detail).toContain('Research use only. Not a medical device.');
     expect(card!.overrideReasons!.length).toBeGreaterThan(1);
   });
