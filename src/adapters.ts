@@ -17,8 +17,9 @@ export const hooksFolder = join(home, 'hooks');
 export const appFolder = join(home, 'smart-app/dist');
 export const outputNames = ['fhir-report'] as const;
 
-export const openTheStore = (config: Config, logger: Logger): Promise<Store> =>
+export const openTheStore = (config: Config, logger: Logger, options: { join?: boolean } = {}): Promise<Store> =>
   openStore({
+    ...options,
     ...(config.DATABASE_URL !== undefined && { databaseUrl: config.DATABASE_URL }),
     dataDir: config.WETREAD_DATA_DIR,
     outputs: [...outputNames],
@@ -92,13 +93,13 @@ export const theModels = (
     ...(counted !== undefined && { metrics: counted }),
   });
 
-/** Opens the store for one task of the command line. */
+/** Opens the store for one task of the command line, beside a running service too. */
 export async function withStore<Result>(
   config: Config,
   logger: Logger,
   task: (store: Store) => Promise<Result>,
 ): Promise<Result> {
-  const store = await openTheStore(config, logger);
+  const store = await openTheStore(config, logger, { join: true });
   try {
     return await task(store);
   } finally {

@@ -52,6 +52,12 @@ function readHolder(file: string): Holder | undefined {
 const isAlive = (holder: Holder | undefined): holder is Holder =>
   holder !== undefined && processStart(holder.pid) === holder.startedAt;
 
+/** The living process that holds the folder, if there is one. */
+export function folderHolder(dataDir: string): number | undefined {
+  const holder = readHolder(join(dataDir, 'wetread.lock'));
+  return isAlive(holder) ? holder.pid : undefined;
+}
+
 /** Throws `store.data-folder-in-use` while the holder lives. */
 export function lockDataFolder(dataDir: string): DataFolderLock {
   // Files with secrets are 0600 each; the folder lets the account of the built-in database pass through, when that is another.

@@ -24,7 +24,7 @@ import type { Logger } from '../domain/log.ts';
 import { lockDataFolder } from './data-folder-lock.ts';
 import { postgresAccount, type PostgresAccount } from './postgres-account.ts';
 import { postgresBinaries, type PostgresBinaries } from './postgres-binaries.ts';
-import { readPostmasterFile, stopLeftoverPostgres } from './postgres-process.ts';
+import { readPostmasterFile, stopLeftoverPostgres, type PostgresAddress } from './postgres-process.ts';
 
 export type EmbeddedPostgres = {
   /** Connection string of a database in it. */
@@ -97,7 +97,7 @@ export async function startEmbeddedPostgres(options: {
 }
 
 /** Made once; whoever can read this file can read the database files beside it as well. */
-function ownPassword(dataDir: string): string {
+export function ownPassword(dataDir: string): string {
   const file = join(dataDir, 'postgres-password');
   if (!existsSync(file)) {
     const unfinished = `${file}.${process.pid}`;
@@ -184,7 +184,7 @@ function spawnAs(
   });
 }
 
-type Address = { readonly host: string; readonly port: number; readonly flags: readonly string[]; forget(): void };
+type Address = PostgresAddress & { readonly flags: readonly string[]; forget(): void };
 
 /** A socket in the database's own folder (0700); one in a private temporary folder where the path would be too long; Windows has only TCP. */
 async function chooseAddress(folder: string, account: PostgresAccount | undefined): Promise<Address> {
@@ -211,7 +211,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-function connectionString(address: Address, password: string, database: string): string {
+export function connectionString(address: PostgresAddress, password: string, database: string): string {
   const query = address.host.startsWith('/') ? `?host=${encodeURIComponent(address.host)}` : '';
   const host = query === '' ? address.host : 'localhost';
   return `postgres://${user}:${password}@${host}:${address.port}/${database}${query}`;

@@ -7,7 +7,9 @@ import { z } from 'zod';
 import type { Sql } from './database.ts';
 
 export const jobSchema = 'wetread_jobs';
-export type QueueName = 'read-study' | 'write-output';
+/** In the order in which they are made. */
+export const queues = ['read-study', 'write-output'] as const;
+export type QueueName = (typeof queues)[number];
 
 export type RetryRules = {
   /** Tries after the first. */
@@ -47,15 +49,19 @@ export async function openJobs(options: {
   connectionString: string;
   retry: RetryRules;
   logger: Logger;
+  /** Only adds jobs: the queues, their rules and their upkeep are another process's. */
+  guest?: boolean;
 }): Promise<Jobs> {
-  const { retry, logger } = options;
+  const { retry, logger, guest = false } = options;
   const boss = new PgBoss({
     connectionString: options.connectionString,
     application_name: 'wetread jobs',
     schema: jobSchema,
     max: 4,
     schedule: false,
-    useListenNotify: true,
+    useListenNotify: !guest,
+    supervise: !guest,
+    migrate: !guest,
     // A worker that stopped answering is noticed within heartbeatSeconds + these.
     superviseIntervalSeconds: 10,
     monitorIntervalSeconds: 10,
@@ -78,7 +84,7 @@ export async function openJobs(options: {
     retentionSeconds: 20 * years,
     deleteAfterSeconds: 24 * hours,
   };
-  for (const name of ['read-study', 'write-output'] satisfies QueueName[]) {
+  for (const name of guest ? [] : queues) {
     await boss.createQueue(name, rules);
     const { policy: _fixed, ...changeable } = rules;
     await boss.updateQueue(name, changeable);

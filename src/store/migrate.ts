@@ -35,6 +35,19 @@ export async function migrate(database: Database): Promise<void> {
   });
 }
 
+/** For those who join a database at work: its tables are looked at and left as they are. */
+export async function expectMigrated(database: Database): Promise<void> {
+  const [made] = await database.query<{ there: boolean }>(
+    `select to_regclass('wetread.migration') is not null as there`,
+  );
+  const applied = made?.there === true ? await database.query('select from wetread.migration') : [];
+  if (applied.length !== migrations().length)
+    throw new WetreadError(
+      'store.unreachable',
+      'The service that holds the data folder is still starting, or is another version of Wetread.',
+    );
+}
+
 async function applyMissing(sql: Sql, known: readonly Migration[]): Promise<void> {
   const applied = await sql.query<{ number: number; sha256: string }>(
     'select number, sha256 from wetread.migration order by number',

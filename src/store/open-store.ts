@@ -8,14 +8,16 @@ import type {
   SessionStore,
   StudyRegister,
 } from '../domain/ports.ts';
+import type { StudyRecord } from '../domain/study.ts';
 import { auditTrail } from './audit-trail.ts';
 import { cursors, type Cursors } from './cursors.ts';
 import { openDatabase, type Database } from './database.ts';
 import { startEmbeddedPostgres } from './embedded.ts';
 import { feedbackStore } from './feedback-store.ts';
+import { joinOrStartPostgres } from './join-embedded.ts';
 import { defaultRetry, openJobs, type Jobs, type RetryRules } from './jobs.ts';
 import { settleAbandoned, takeOverLostJobs } from './lost-jobs.ts';
-import { migrate } from './migrate.ts';
+import { expectMigrated, migrate } from './migrate.ts';
 import { orderBook } from './order-book.ts';
 import { workOutputs, type OutputJob } from './output-jobs.ts';
 import { patientCache } from './patient-cache.ts';
@@ -24,7 +26,7 @@ import { readingStore } from './reading-store.ts';
 import { workers } from './running-jobs.ts';
 import { sessionStore } from './session-store.ts';
 import { workStudies, type StudyJob } from './study-jobs.ts';
-import { studyRegister } from './study-register.ts';
+import { recentStudies, studyRegister } from './study-register.ts';
 
 export type { Cursors, OutputJob, RetryRules, StudyJob };
 
@@ -45,6 +47,8 @@ export type Store = {
   readonly audit: AuditTrail;
   readonly cursors: Cursors;
   readonly sessions: SessionStore;
+  /** Those announced last, newest first. */
+  recentStudies(most: number): Promise<StudyRecord[]>;
   /** What a throwing handler means is told in `study-jobs.ts`. */
   workStudies(handler: (job: StudyJob) => Promise<void>, options: { concurrency: number }): Promise<void>;
   workOutputs(handler: (job: OutputJob) => Promise<void>, options: { concurrency: number }): Promise<void>;
@@ -61,6 +65,11 @@ export type StoreOptions = {
   /** Names of the outputs that each reading owes. */
   readonly outputs: readonly string[];
   readonly retry?: RetryRules;
+  /**
+   * For one task of the command line, not for a service: when a living process holds the data folder its database is
+   * used as it stands. Such a store looks after nobody's work and must not work itself.
+   */
+  readonly join?: boolean;
   readonly logger: Logger;
 };
 
@@ -75,18 +84,20 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     for (const close of toClose.splice(0).toReversed()) await close();
   };
   try {
+    const { join = false, dataDir } = options;
     const embedded =
       options.databaseUrl === undefined
-        ? await startEmbeddedPostgres({ dataDir: options.dataDir, database: 'wetread', logger })
+        ? await (join ? joinOrStartPostgres : startEmbeddedPostgres)({ dataDir, database: 'wetread', logger })
         : undefined;
+    const guest = embedded !== undefined && 'joined' in embedded && embedded.joined === true;
     if (embedded !== undefined) toClose.push(() => embedded.stop());
     const connectionString = options.databaseUrl ?? embedded?.url('wetread') ?? '';
 
     const database = openDatabase(connectionString, logger);
     toClose.push(() => database.close());
-    await migrate(database);
+    await (guest ? expectMigrated : migrate)(database);
 
-    const jobs = await openJobs({ connectionString, retry: options.retry ?? defaultRetry, logger });
+    const jobs = await openJobs({ connectionString, retry: options.retry ?? defaultRetry, logger, guest });
     toClose.push(() => jobs.stop());
 
     let trusted = () => false;
@@ -104,9 +115,11 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     const parts = { database, jobs, cache, outputs, logger };
     const crew = workers({ database, jobs, presence, logger });
     toClose.push(() => crew.close());
-    await takeOverLostJobs(parts, { alone: embedded !== undefined });
-    await settleAbandoned(parts);
-    toClose.push(watch(parts));
+    if (!join) {
+      await takeOverLostJobs(parts, { alone: embedded !== undefined });
+      await settleAbandoned(parts);
+      toClose.push(watch(parts));
+    }
 
     return {
       register: studyRegister(parts),
@@ -116,6 +129,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       audit: auditTrail(database),
       cursors: cursors(database),
       sessions: sessionStore(database),
+      recentStudies: (most) => recentStudies(database, most),
       workStudies: (handler, { concurrency }) => workStudies({ ...parts, workers: crew }, handler, { concurrency }),
       workOutputs: (handler, { concurrency }) => workOutputs({ ...parts, workers: crew }, handler, { concurrency }),
       async probe() {

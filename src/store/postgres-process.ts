@@ -7,12 +7,19 @@ import { WetreadError } from '../domain/errors.ts';
 import type { Logger } from '../domain/log.ts';
 import { processStart } from './data-folder-lock.ts';
 
-/** The lines of postmaster.pid (PostgreSQL's miscadmin.h, LOCK_FILE_LINE_*): the process id first, `ready` or `starting` in the eighth. */
-export function readPostmasterFile(folder: string): { readonly pid: number; readonly ready: boolean } | undefined {
+/** A socket's folder or a machine's name, and the port. */
+export type PostgresAddress = { readonly host: string; readonly port: number };
+
+/** The lines of postmaster.pid (PostgreSQL's miscadmin.h, LOCK_FILE_LINE_*): process id, folder, start, port, socket's folder, address, shared memory, `ready` or `starting`. */
+export function readPostmasterFile(
+  folder: string,
+): { readonly pid: number; readonly ready: boolean; readonly address: PostgresAddress } | undefined {
   try {
     const lines = readFileSync(join(folder, 'postmaster.pid'), 'utf8').split('\n');
     const pid = Number(lines[0]);
-    return Number.isInteger(pid) && pid > 0 ? { pid, ready: lines[7]?.trim() === 'ready' } : undefined;
+    if (!Number.isInteger(pid) || pid <= 0) return undefined;
+    const address = { host: lines[4]?.trim() || lines[5]?.trim() || '127.0.0.1', port: Number(lines[3]) };
+    return { pid, ready: lines[7]?.trim() === 'ready', address };
   } catch {
     return undefined;
   }

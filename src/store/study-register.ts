@@ -215,6 +215,14 @@ export function studyRegister(parts: {
   }
 }
 
+export async function recentStudies(sql: Sql, most: number): Promise<StudyRecord[]> {
+  const rows = await sql.query<StudyRow>(
+    `select ${studyColumns} from wetread.study order by announced_at desc, study_uid limit $1`,
+    [most],
+  );
+  return rows.map(studyRecord);
+}
+
 type KnownStudy = { patient_id: string | null; accession: string | null; priority: number; state: string };
 
 function saysSomethingNew(event: StudyEvent, priority: number, known: KnownStudy): boolean {
