@@ -9,7 +9,10 @@ const patterns: readonly (readonly [BodyRegion, RegExp])[] = [
   ['cervical-spine', /\b(cervical|c-?spine|cspine|neck)\b/i],
   ['chest', /\b(chest|thorax|lungs?|cxr)\b/i],
   ['pelvis', /\b(pelvis|hips?|sacrum|sacroiliac)\b/i],
-  ['limb', /\b(hand|wrist|fore ?arm|elbow|humerus|shoulder|clavicle|femur|knee|tibia|fibula|lower leg|ankle|foot|toe|finger|thumb|calcaneus|arm|leg|extremity)\b/i],
+  [
+    'limb',
+    /\b(hand|wrist|fore ?arm|elbow|humerus|shoulder|clavicle|femur|knee|tibia|fibula|lower leg|ankle|foot|toe|finger|thumb|calcaneus|arm|leg|extremity)\b/i,
+  ],
 ];
 
 export function regionOfText(text: string): BodyRegion {

@@ -4,14 +4,20 @@ import { asWetreadError, WetreadError } from '../domain/errors.ts';
 import type { Logger } from '../domain/log.ts';
 
 /** What every address answers when something is wrong. */
-export type ErrorBody = { readonly code: string; readonly message: string; readonly next: string; readonly detail?: string };
+export type ErrorBody = {
+  readonly code: string;
+  readonly message: string;
+  readonly next: string;
+  readonly detail?: string;
+};
 
 /** body-parser marks its errors with a type; those are the sender's faults, not ours. */
 function fromParser(error: unknown): WetreadError | undefined {
   const type = (error as { type?: unknown } | null)?.type;
   if (type === 'entity.too.large') return new WetreadError('request.too-large');
   if (type === 'entity.parse.failed') return new WetreadError('request.malformed', 'the body is not JSON');
-  if (typeof type === 'string' && /^(encoding|charset|request|entity)\./.test(type)) return new WetreadError('request.malformed');
+  if (typeof type === 'string' && /^(encoding|charset|request|entity)\./.test(type))
+    return new WetreadError('request.malformed');
   return undefined;
 }
 

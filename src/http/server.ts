@@ -4,7 +4,10 @@ import type { AddressInfo } from 'node:net';
 
 export type RunningServer = { readonly port: number; close(): Promise<void> };
 
-export async function listen(handler: RequestListener, { host, port }: { host: string; port: number }): Promise<RunningServer> {
+export async function listen(
+  handler: RequestListener,
+  { host, port }: { host: string; port: number },
+): Promise<RunningServer> {
   const server: Server = createServer(handler);
   // Slow senders may not hold connections for ever.
   server.requestTimeout = 60_000;
