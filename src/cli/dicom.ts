@@ -1,12 +1,14 @@
 /** `wetread dicom`: what a DICOM file holds, or why it cannot be read. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { PNG } from 'pngjs';
-import { readDataset } from '../dicom/dataset.ts';
-import { decodePixels } from '../dicom/decode/index.ts';
-import { describeInstance, type InstanceDescription } from '../dicom/describe.ts';
-import { displayOf, greyOf } from '../dicom/display.ts';
+import { decoderPool, type DecoderPool } from '../dicom/decoder-pool.ts';
+import type { InstanceDescription } from '../dicom/describe.ts';
 import { asWetreadError, type ErrorCode } from '../domain/errors.ts';
+import { silentLogger } from '../domain/log.ts';
 import { readArgs, UsageError, type Command } from './command.ts';
+
+/** Seconds for one file. */
+const patience = 60;
 
 type FileReport =
   | ({ readonly file: string } & InstanceDescription)
@@ -19,7 +21,7 @@ export const command: Command = {
   name: 'dicom',
   summary: 'show what DICOM files hold, or why they cannot be read',
   usage: `
-Usage: wetread dicom <file>… [--json] [--png <out.png>]
+Usage: wetread dicom <file>… [--json] [--png <out.png>] [--seconds <n>]
 
 Prints for each file the SOP class, transfer syntax, size, frames, photometric interpretation, least and greatest
 stored value, and the SHA-256 of the stored values: each frame as little-endian integers of the allocated width,
@@ -27,20 +29,38 @@ colour interleaved, no look-up table applied. For a file that cannot be read: th
 
   --json       the same as JSON: a list with one entry for each file
   --png FILE   writes the first frame as a reader would see it (one file only)
+  --seconds N  longest time for one file; on some damaged files a decoder never ends (default: ${patience}, as in the service)
 
 Exits 1 when a file cannot be read.`,
   async run(args, io) {
-    const { values, positionals: files } = readArgs(args, { json: { type: 'boolean' }, png: { type: 'string' } }, true);
+    const { values, positionals: files } = readArgs(
+      args,
+      { json: { type: 'boolean' }, png: { type: 'string' }, seconds: { type: 'string' } },
+      true,
+    );
+    const seconds = values.seconds === undefined ? patience : Number(values.seconds);
+    if (!(seconds > 0)) throw new UsageError('--seconds takes a number above 0');
     if (files.length === 0) throw new UsageError('name at least one file');
     if (values.png !== undefined && files.length > 1) throw new UsageError('--png takes one file');
 
     const reports: FileReport[] = [];
-    for (const file of files) {
-      const bytes = await contentsOf(file);
-      const report = await reportOf(file, bytes);
-      reports.push(report);
-      if (!values.json) io.stdout.write(`${plain(report)}\n`);
-      if (values.png !== undefined && !('error' in report)) await writeFile(values.png, await pngOf(bytes));
+    // A thread of its own, as in the service: a file on which a decoder never ends costs its deadline and nothing else.
+    const decoder = decoderPool({
+      threads: 1,
+      timeoutMs: seconds * 1000,
+      maxInstanceBytes: 2 ** 31,
+      logger: silentLogger,
+    });
+    try {
+      for (const file of files) {
+        const bytes = await contentsOf(file);
+        const report = await reportOf(decoder, file, bytes);
+        reports.push(report);
+        if (!values.json) io.stdout.write(`${plain(report)}\n`);
+        if (values.png !== undefined && !('error' in report)) await writeFile(values.png, await pngOf(decoder, bytes));
+      }
+    } finally {
+      await decoder.close();
     }
     if (values.json) io.stdout.write(`${JSON.stringify(reports)}\n`);
     return reports.some((report) => 'error' in report) ? 1 : 0;
@@ -55,9 +75,9 @@ async function contentsOf(file: string): Promise<Uint8Array> {
   }
 }
 
-async function reportOf(file: string, bytes: Uint8Array): Promise<FileReport> {
+async function reportOf(decoder: DecoderPool, file: string, bytes: Uint8Array): Promise<FileReport> {
   try {
-    return { file, ...(await describeInstance(bytes)) };
+    return { file, ...(await decoder.describe(bytes)) };
   } catch (thrown) {
     const { code, message, row } = asWetreadError(thrown);
     return { file, error: { code, message, next: row.next } };
@@ -81,12 +101,10 @@ function plain(report: FileReport): string {
   return `${report.file}\n${lines.map((line) => `  ${line}`).join('\n')}`;
 }
 
-async function pngOf(bytes: Uint8Array): Promise<Buffer> {
-  const dataset = readDataset(bytes);
-  const pixels = await decodePixels(dataset, 2 ** 31);
-  const grey = greyOf(pixels, displayOf(dataset, pixels), 0);
-  const png = new PNG({ width: pixels.columns, height: pixels.rows });
-  grey.forEach((intensity, index) => {
+async function pngOf(decoder: DecoderPool, bytes: Uint8Array): Promise<Buffer> {
+  const { columns, rows, intensities } = (await decoder.decode(bytes)).grey(0);
+  const png = new PNG({ width: columns, height: rows });
+  intensities.forEach((intensity, index) => {
     png.data.fill(Math.round(intensity * 255), index * 4, index * 4 + 3);
     png.data[index * 4 + 3] = 255;
   });

@@ -4,7 +4,8 @@ import { Worker } from 'node:worker_threads';
 import { WetreadError } from '../domain/errors.ts';
 import type { Logger } from '../domain/log.ts';
 import type { DecodedInstance, ImageDecoder } from '../domain/ports.ts';
-import type { DecodeAnswer } from './decoder-worker.ts';
+import type { DecodeAnswer, DecodeOrder } from './decoder-worker.ts';
+import type { InstanceDescription } from './describe.ts';
 import { instanceOf } from './instance.ts';
 
 export type DecoderPoolOptions = {
@@ -18,15 +19,22 @@ export type DecoderPoolOptions = {
   readonly workerUrl?: URL;
 };
 
+type Answer = Exclude<DecodeAnswer, { kind: 'failed' }>;
 type Job = {
-  readonly file: Uint8Array;
-  readonly resolve: (instance: DecodedInstance) => void;
+  readonly order: DecodeOrder;
+  readonly resolve: (answer: Answer) => void;
   readonly reject: (error: unknown) => void;
   readonly signal: AbortSignal | undefined;
   readonly onAbort: () => void;
 };
 
-export function decoderPool(options: DecoderPoolOptions): ImageDecoder & { close(): Promise<void> } {
+export type DecoderPool = ImageDecoder & {
+  /** What the file holds, for an engineer; also of files that lack what the service needs to know whose they are. */
+  describe(file: Uint8Array): Promise<InstanceDescription>;
+  close(): Promise<void>;
+};
+
+export function decoderPool(options: DecoderPoolOptions): DecoderPool {
   const { logger, timeoutMs = 60_000, maxInstanceBytes = 512 * 1024 * 1024 } = options;
   const threads = options.threads ?? Math.min(4, availableParallelism());
   const workerUrl = options.workerUrl ?? new URL('./decoder-worker.ts', import.meta.url);
@@ -74,7 +82,7 @@ export function decoderPool(options: DecoderPoolOptions): ImageDecoder & { close
     busy.set(worker, { job, deadline });
     worker.ref();
     // The file is copied: its memory stays the caller's, and small files share theirs with others (Buffer's pool).
-    worker.postMessage(job.file, []);
+    worker.postMessage(job.order, []);
   }
 
   function settle(worker: Worker, answer: DecodeAnswer): void {
@@ -86,8 +94,8 @@ export function decoderPool(options: DecoderPoolOptions): ImageDecoder & { close
     worker.unref();
     idle.push(worker);
     task.job.signal?.removeEventListener('abort', task.job.onAbort);
-    if (answer.kind === 'decoded') task.job.resolve(instanceOf(answer.parts));
-    else task.job.reject(new WetreadError(answer.code, answer.detail));
+    if (answer.kind === 'failed') task.job.reject(new WetreadError(answer.code, answer.detail));
+    else task.job.resolve(answer);
     next();
   }
 
@@ -99,28 +107,40 @@ export function decoderPool(options: DecoderPoolOptions): ImageDecoder & { close
   // Loading a thread takes a fifth of a second, which the first film need not wait for.
   for (let count = 0; count < threads; count++) idle.push(start());
 
+  function order(order: DecodeOrder, signal?: AbortSignal): Promise<Answer> {
+    const { length } = order.file;
+    return new Promise((resolve, reject) => {
+      if (closed) return reject(new WetreadError('internal.unexpected', 'the decoder is closed'));
+      if (signal?.aborted) return reject(signal.reason);
+      if (length > maxInstanceBytes) return reject(new WetreadError('dicom.too-large', `${length} bytes`));
+      const job: Job = {
+        order,
+        resolve,
+        reject,
+        signal,
+        onAbort: () => {
+          const at = waiting.indexOf(job);
+          if (at >= 0) waiting.splice(at, 1);
+          // One that is being decoded ends soon by itself or by its deadline; nobody waits for it any more.
+          reject(signal?.reason);
+        },
+      };
+      signal?.addEventListener('abort', job.onAbort, { once: true });
+      waiting.push(job);
+      next();
+    });
+  }
+
   return {
-    decode(file, signal) {
-      return new Promise((resolve, reject) => {
-        if (closed) return reject(new WetreadError('internal.unexpected', 'the decoder is closed'));
-        if (signal?.aborted) return reject(signal.reason);
-        if (file.length > maxInstanceBytes) return reject(new WetreadError('dicom.too-large', `${file.length} bytes`));
-        const job: Job = {
-          file,
-          resolve,
-          reject,
-          signal,
-          onAbort: () => {
-            const at = waiting.indexOf(job);
-            if (at >= 0) waiting.splice(at, 1);
-            // One that is being decoded ends soon by itself or by its deadline; nobody waits for it any more.
-            reject(signal?.reason);
-          },
-        };
-        signal?.addEventListener('abort', job.onAbort, { once: true });
-        waiting.push(job);
-        next();
-      });
+    async decode(file, signal): Promise<DecodedInstance> {
+      const answer = await order({ task: 'decode', file }, signal);
+      if (answer.kind !== 'decoded') throw new TypeError(`${answer.kind} instead of decoded`);
+      return instanceOf(answer.parts);
+    },
+    async describe(file) {
+      const answer = await order({ task: 'describe', file });
+      if (answer.kind !== 'described') throw new TypeError(`${answer.kind} instead of described`);
+      return answer.description;
     },
     async close() {
       closed = true;

@@ -1,16 +1,25 @@
-/** The decoding thread: one file in, pixels and grey values out. */
+/** The decoding thread: one file in; out come pixels and grey values, or a description of them. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { WetreadError, type ErrorCode } from '../domain/errors.ts';
+import { describeInstance, type InstanceDescription } from './describe.ts';
 import { decodeInstance, type InstanceParts } from './instance.ts';
+
+export type DecodeOrder = { readonly task: 'decode' | 'describe'; readonly file: Uint8Array };
 
 export type DecodeAnswer =
   | { readonly kind: 'decoded'; readonly parts: InstanceParts }
+  | { readonly kind: 'described'; readonly description: InstanceDescription }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly detail: string | undefined };
 
 const { maxInstanceBytes } = workerData as { maxInstanceBytes: number };
 
-parentPort?.on('message', async (file: Uint8Array) => {
+parentPort?.on('message', async ({ task, file }: DecodeOrder) => {
   try {
+    if (task === 'describe') {
+      const answer: DecodeAnswer = { kind: 'described', description: await describeInstance(file, maxInstanceBytes) };
+      parentPort?.postMessage(answer, []);
+      return;
+    }
     const parts = await decodeInstance(file, maxInstanceBytes);
     const answer: DecodeAnswer = { kind: 'decoded', parts };
     parentPort?.postMessage(answer, [parts.pixels.values.buffer as ArrayBuffer, parts.firstGrey.buffer as ArrayBuffer]);

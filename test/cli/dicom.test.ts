@@ -80,9 +80,23 @@ describe('wetread dicom', () => {
     expect([png.data[brightest * 4], png.data[bytes.indexOf(255) * 4]]).toEqual([255, 0]);
   });
 
+  test('gives up a damaged file on which a decoder never ends, and still describes the next', async () => {
+    const hangs = path('damaged-htj2k-hangs-decoder');
+    const { exitCode, stdout } = await run(hangs, path('rgb'), '--json', '--seconds', '5');
+    expect(exitCode).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject([
+      {
+        file: hangs,
+        error: { code: 'dicom.corrupt-pixel-data', message: expect.stringContaining('5000 ms') as string },
+      },
+      { photometric: 'RGB', sha256: expectations['rgb']?.sha256 },
+    ]);
+  });
+
   test('called wrongly says so and exits 2', async () => {
     expect((await run()).exitCode).toBe(2);
     expect((await run('--unknown')).exitCode).toBe(2);
+    expect((await run(path('rgb'), '--seconds', 'soon')).exitCode).toBe(2);
     expect((await run('/no/such/file')).exitCode).toBe(2);
     expect((await run(path('rgb'), path('rgb'), '--png', 'x.png')).exitCode).toBe(2);
     expect((await run('--help')).stdout).toContain('Usage: wetread dicom');

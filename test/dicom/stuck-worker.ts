@@ -1,9 +1,9 @@
 /** A decoding thread gone wrong, for the tests of the pool: hangs, exits or dies if the first byte of the "file" says so. */
 import { parentPort } from 'node:worker_threads';
-import type { DecodeAnswer } from '../../src/dicom/decoder-worker.ts';
+import type { DecodeAnswer, DecodeOrder } from '../../src/dicom/decoder-worker.ts';
 import { decodeInstance } from '../../src/dicom/instance.ts';
 
-parentPort?.on('message', async (file: Uint8Array) => {
+parentPort?.on('message', async ({ file }: DecodeOrder) => {
   const [order] = file;
   if (order === 1) for (;;);
   if (order === 2) process.exit(3);
