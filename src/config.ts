@@ -28,7 +28,18 @@ const cdsClient = z.strictObject({
   tenant: z.string().optional(),
   fhirServers: z.array(httpUrl).default([]),
 });
-const smartIssuer = z.strictObject({ iss: httpUrl, clientId: z.string().min(1) });
+/** A Content-Security-Policy compares origins: with a path in it, a page elsewhere in the EHR would be shut out. */
+const origin = httpUrl.refine(
+  (url) => URL.canParse(url) && new URL(url).origin === url,
+  'is not an origin such as https://ehr.example',
+);
+
+const smartIssuer = z.strictObject({
+  iss: httpUrl,
+  clientId: z.string().min(1),
+  /** Where pages of the EHR that frame the app live. Default: the origin of `iss`. */
+  frameOrigins: z.array(origin).exactOptional(),
+});
 
 const schema = z.object({
   WETREAD_HOST: z.string().default('127.0.0.1').describe('Address the service listens on.'),
@@ -101,7 +112,9 @@ const schema = z.object({
   WETREAD_CDS_ORIGINS: list.default([]).describe('Origins of browser-based CDS clients (CORS), separated by commas.'),
   WETREAD_SMART_ISSUERS: json(z.array(smartIssuer))
     .default([])
-    .describe('EHRs that may launch the app, as JSON: [{"iss","clientId"}].'),
+    .describe(
+      'EHRs that may launch the app, as JSON: [{"iss","clientId"}]; "frameOrigins":[] as well where its pages live elsewhere than its FHIR server.',
+    ),
 
   WETREAD_MODELS_DIR: z
     .string()

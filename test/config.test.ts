@@ -22,6 +22,11 @@ describe('settings', () => {
     ['DATABASE_URL', 'mysql://somewhere/db'],
     ['WETREAD_CDS_CLIENTS', '[{"issuer":"x"}]'],
     ['WETREAD_CDS_CLIENTS', 'not json'],
+    [
+      'WETREAD_SMART_ISSUERS',
+      '[{"iss":"https://chart.example","clientId":"w","frameOrigins":["https://ehr.example/a"]}]',
+    ],
+    ['WETREAD_SMART_ISSUERS', '[{"iss":"https://chart.example","clientId":"w","frameOrigins":["*"]}]'],
     ['WETREAD_EXECUTION_PROVIDER', 'gpu'],
     ['WETREAD_EVENT_SECRET', 'short'],
   ])('name the variable when %s is %s', (name, value) => {
@@ -38,6 +43,20 @@ describe('settings', () => {
     const config = readConfig({ WETREAD_PORT: '', WETREAD_FHIR_URL: 'https://chart.example/fhir//' });
     expect(config.WETREAD_PORT).toBe(8080);
     expect(config.WETREAD_FHIR_URL).toBe('https://chart.example/fhir');
+  });
+
+  test('say where pages of an EHR live that frame the app, when that is not where its FHIR server is', () => {
+    const issuers = [
+      {
+        iss: 'https://chart.example/fhir',
+        clientId: 'w',
+        frameOrigins: ['https://ehr.example/', 'https://b.example:8443'],
+      },
+      { iss: 'https://other.example/fhir', clientId: 'w' },
+    ];
+    const config = readConfig({ WETREAD_SMART_ISSUERS: JSON.stringify(issuers) });
+    expect(config.WETREAD_SMART_ISSUERS[0]?.frameOrigins).toEqual(['https://ehr.example', 'https://b.example:8443']);
+    expect(config.WETREAD_SMART_ISSUERS[1]).toEqual(issuers[1]);
   });
 
   test('each have a meaning to show', () => {
