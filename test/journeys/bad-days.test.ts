@@ -29,6 +29,13 @@ describe('a bad day', () => {
     expect(await world.reportsOf(film)).toEqual([]);
   });
 
+  test('a film in a compression that nobody knows is said not to have been read', async () => {
+    const film = await world.arrive('patient-brandt', 'unknown-syntax');
+    await cardSaying('patient-brandt', /compressed in a way/i);
+    expect(await world.reportsOf(film)).toEqual([]);
+    expect(world.log()).toContain('dicom.unknown-transfer-syntax');
+  });
+
   test('a front view under a lateral header is refused, not called normal', async () => {
     const film = await world.arrive('patient-castellano', 'wrong-view');
     const card = await cardSaying('patient-castellano', /not read/i);

@@ -1,6 +1,6 @@
 /** A world for journeys: the demo hospital and, as a process of its own, the real service; both on free ports of this machine. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,7 +54,9 @@ export async function openWorld(environment: NodeJS.ProcessEnv = {}): Promise<Wo
   const port = await freePort();
   const serviceUrl = `http://127.0.0.1:${port}`;
   const dataDir = mkdtempSync(join(tmpdir(), 'wetread-journey-'));
+  const filmsDir = filmsWithOneUnreadable(dataDir);
   const hospital = await startHospital({
+    filmsDir,
     port: 0,
     wetreadUrl: serviceUrl,
     faults: true,
@@ -156,6 +158,18 @@ export async function openWorld(environment: NodeJS.ProcessEnv = {}): Promise<Wo
     },
   };
   return world;
+}
+
+/** The demo films, and one whose file names a compression that nobody knows. */
+function filmsWithOneUnreadable(dataDir: string): string {
+  const folder = join(dataDir, 'films');
+  cpSync(join(root, 'sandbox/films'), folder, { recursive: true });
+  const file = readFileSync(join(folder, 'normal.dcm'), 'latin1');
+  // JPEG-LS lossless, and a UID of the same length that DICOM has not given to anything.
+  const renamed = file.replace('1.2.840.10008.1.2.4.80', '1.2.840.10008.1.2.4.99');
+  if (renamed === file) throw new Error('normal.dcm is not JPEG-LS any more');
+  writeFileSync(join(folder, 'unknown-syntax.dcm'), renamed, 'latin1');
+  return folder;
 }
 
 /** The answer of a look, as soon as there is one; the last failure otherwise. */
