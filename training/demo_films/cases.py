@@ -16,8 +16,8 @@ import pydicom
 
 from ..lumbar_landmarks import gate
 from ..lumbar_landmarks.reader import FilmReader
-from ..phantoms.geometry import SLIP_LEVELS, measured_offsets
 from ..phantoms.generator import render
+from ..phantoms.geometry import SLIP_LEVELS, measured_offsets
 from .ap_view import render_ap
 from .dicom import dataset, write
 from .make import LEVEL, PLAIN
@@ -25,7 +25,14 @@ from .make import LEVEL, PLAIN
 ROWS = 560
 CASES = [
     ("normal-facing-left", 9_100_002, "B", replace(PLAIN, displacement=LEVEL, facing="left"), False, 8),
-    ("l4-l5-slip-monochrome1", 9_100_105, "B", replace(PLAIN, displacement={**LEVEL, "L4": 0.26}, facing="right"), True, 12),
+    (
+        "l4-l5-slip-monochrome1",
+        9_100_105,
+        "B",
+        replace(PLAIN, displacement={**LEVEL, "L4": 0.26}, facing="right"),
+        True,
+        12,
+    ),
     ("l5-s1-slip", 9_100_201, "A", replace(PLAIN, displacement={**LEVEL, "L5": 0.32}, facing="right"), False, 8),
 ]
 
@@ -43,8 +50,11 @@ def answer(reader, limits, path):
     offsets = measured_offsets(reading.points)
     refused = gate.refused(gate.signals(reading, image.shape), limits)
     return {
-        "model": reader.sha256, "outcome": "refused" if refused else "accepted", "refusedBy": refused,
-        "facing": reading.facing, "meanPeak": round(float(reading.peaks.mean()), 5),
+        "model": reader.sha256,
+        "outcome": "refused" if refused else "accepted",
+        "refusedBy": refused,
+        "facing": reading.facing,
+        "meanPeak": round(float(reading.peaks.mean()), 5),
         "landmarks": [[round(float(v), 2) for v in point] for point in reading.points],
         "slipPercent": {level: round(100 * float(value), 2) for level, value in zip(SLIP_LEVELS, offsets)},
         "tolerancePx": 1.5,
@@ -54,7 +64,11 @@ def answer(reader, limits, path):
 
 def findings(reading, offsets, refused):
     """What the pack must find, in the words of the service's contract test for packs (docs/add-a-model.md)."""
-    view = {"concept": "view-and-quality", "site": {"kind": "image"}, "result": "not-assessable" if refused else "not-detected"}
+    view = {
+        "concept": "view-and-quality",
+        "site": {"kind": "image"},
+        "result": "not-assessable" if refused else "not-detected",
+    }
     if refused:
         return [view]
     manifest = json.loads((Path(__file__).parents[2] / "models" / "lumbar-landmarks" / "manifest.json").read_text())
@@ -65,15 +79,32 @@ def findings(reading, offsets, refused):
             continue
         segment, percent = f"{upper}/{lower}", 100 * float(offsets[index])
         above = percent - normal[segment]["mean"]
-        forwards = above >= limits["anteriorPercentAboveNormal"][segment] and percent >= limits["leastPercent"]["anterior"]
-        backwards = -above >= limits["posteriorPercentBelowNormal"][segment] and -percent >= limits["leastPercent"]["posterior"]
-        slips.append({"concept": "spondylolisthesis", "site": {"kind": "segment", "level": segment},
-                      "result": "detected" if forwards or backwards else "not-detected",
-                      "measurements": [{"quantity": "slip-percent", "value": round(percent, 2), "tolerance": 1}]})
-        back_low, front_low, front_high, back_high = reading.points[4 * index:4 * index + 4]
+        forwards = (
+            above >= limits["anteriorPercentAboveNormal"][segment] and percent >= limits["leastPercent"]["anterior"]
+        )
+        backwards = (
+            -above >= limits["posteriorPercentBelowNormal"][segment] and -percent >= limits["leastPercent"]["posterior"]
+        )
+        slips.append(
+            {
+                "concept": "spondylolisthesis",
+                "site": {"kind": "segment", "level": segment},
+                "result": "detected" if forwards or backwards else "not-detected",
+                "measurements": [{"quantity": "slip-percent", "value": round(percent, 2), "tolerance": 1}],
+            }
+        )
+        back_low, front_low, front_high, back_high = reading.points[4 * index : 4 * index + 4]
         ratio = np.linalg.norm(front_high - front_low) / np.linalg.norm(back_high - back_low)
-        heights.append({"concept": "vertebral-height", "site": {"kind": "vertebra", "level": upper}, "result": "measured",
-                        "measurements": [{"quantity": "anterior-posterior-height-ratio", "value": round(float(ratio), 3), "tolerance": 0.02}]})
+        heights.append(
+            {
+                "concept": "vertebral-height",
+                "site": {"kind": "vertebra", "level": upper},
+                "result": "measured",
+                "measurements": [
+                    {"quantity": "anterior-posterior-height-ratio", "value": round(float(ratio), 3), "tolerance": 0.02}
+                ],
+            }
+        )
     return [view, *slips, *heights]
 
 
@@ -88,7 +119,11 @@ def main():
     for name, seed, version, setting, inverted, bits in CASES:
         film = render(seed, version, ROWS, ROWS, setting)
         side = "A" if film.facing == "right" else "P"
-        write(dataset(name, film.image, film.pixel_mm, "CR", inverted, (side, "F"), bits), options.out / f"{name}.dcm", "explicit")
+        write(
+            dataset(name, film.image, film.pixel_mm, "CR", inverted, (side, "F"), bits),
+            options.out / f"{name}.dcm",
+            "explicit",
+        )
     image, pixel = render_ap(9_100_301, 500, 360)
     write(dataset("from-the-front", image, pixel, "CR", False, bits=8), options.out / "from-the-front.dcm", "explicit")
     for path in sorted(options.out.glob("*.dcm")):

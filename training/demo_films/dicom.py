@@ -10,7 +10,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 SYNTAX_FLAG = {"jpeg-ls": "--jpegls", "jpeg-2000": "--j2k", "jpeg-lossless": "--jpeg", "rle": "--rle", "explicit": None}
-LOW, RANGE = 300, 3200           # film grey 0..1 in 12-bit pixel values; the window below undoes it
+LOW, RANGE = 300, 3200  # film grey 0..1 in 12-bit pixel values; the window below undoes it
 
 
 def uid(*words):
@@ -52,7 +52,10 @@ def dataset(name, image, pixel_mm, modality, inverted, orientation=("A", "F"), b
     d.PatientOrientation = list(orientation)
     spacing = [f"{pixel_mm:.5f}"] * 2
     d.ImagerPixelSpacing, d.PixelSpacing = spacing, spacing
-    d.PixelSpacingCalibrationType, d.PixelSpacingCalibrationDescription = "GEOMETRY", "Exact: the film is computed in the plane of the spine"
+    d.PixelSpacingCalibrationType, d.PixelSpacingCalibrationDescription = (
+        "GEOMETRY",
+        "Exact: the film is computed in the plane of the spine",
+    )
     if modality == "DX":
         presentation(d)
     else:
@@ -61,7 +64,7 @@ def dataset(name, image, pixel_mm, modality, inverted, orientation=("A", "F"), b
     d.SamplesPerPixel, d.PhotometricInterpretation = 1, "MONOCHROME1" if inverted else "MONOCHROME2"
     d.Rows, d.Columns = image.shape
     d.BitsAllocated, d.BitsStored, d.HighBit, d.PixelRepresentation = 16 if bits > 8 else 8, bits, bits - 1, 0
-    top = 2 ** bits - 1
+    top = 2**bits - 1
     low, width = (LOW, RANGE) if bits == 12 else (0, top)
     pixels = np.round(low + width * np.clip(image, 0, 1)).astype(np.uint16)
     if inverted:
@@ -108,6 +111,7 @@ def truncate_codestream(source, path):
     """Cut an encapsulated frame in half: the outer DICOM stays well-formed, decoding must fail."""
     import pydicom
     from pydicom.encaps import encapsulate, generate_fragments
+
     d = pydicom.dcmread(source)
     stream = b"".join(list(generate_fragments(d.PixelData))[1:])
     half = stream[: len(stream) // 4 * 2]

@@ -23,7 +23,7 @@ def augment(image, points, rng):
     points = points @ matrix[:, :2].T + matrix[:, 2]
     if rng.uniform() < 0.7:
         out = out ** np.exp(draw(-0.6, 0.6))
-    if rng.uniform() < 0.3:                                  # another window: everything but the air looks light
+    if rng.uniform() < 0.3:  # another window: everything but the air looks light
         out = np.where(out > 0.03, draw(0.2, 0.5) + out * draw(0.3, 0.7), out)
     if rng.uniform() < 0.3:
         out = cv2.GaussianBlur(out, (0, 0), draw(0.4, 1.5))
@@ -32,20 +32,20 @@ def augment(image, points, rng):
     if rng.uniform() < 0.3:
         for _ in range(rng.integers(1, 4)):
             y, x = int(draw(0, height)), int(draw(0, width))
-            out[y:y + int(draw(8, 50)), x:x + int(draw(8, 50))] = draw(0, 1)
-    if rng.uniform() < 0.15:                                 # cut off above, below or at a side
+            out[y : y + int(draw(8, 50)), x : x + int(draw(8, 50))] = draw(0, 1)
+    if rng.uniform() < 0.15:  # cut off above, below or at a side
         edge = rng.integers(0, 4)
         part = draw(0.02, 0.12)
         if edge == 0:
-            out[:int(part * height)] = 0
+            out[: int(part * height)] = 0
             points = hide(points, points[:, 1] < part * height)
         elif edge == 1:
-            out[int((1 - part) * height):] = 0
+            out[int((1 - part) * height) :] = 0
             points = hide(points, points[:, 1] > (1 - part) * height)
         elif edge == 2:
-            out[:, :int(part * width)] = 0
+            out[:, : int(part * width)] = 0
         else:
-            out[:, int((1 - part) * width):] = 0
+            out[:, int((1 - part) * width) :] = 0
     outside = ((points < 1) | (points > [width - 2, height - 2])).any(-1)
     return normalise(out), hide(points, outside)
 

@@ -1,6 +1,6 @@
 """Writes the model card from an evaluation, so that no number in it is typed by hand.
 
-    python -m training.lumbar_landmarks.card evaluation.json models/lumbar-landmarks/MODEL_CARD.md
+python -m training.lumbar_landmarks.card evaluation.json models/lumbar-landmarks/MODEL_CARD.md
 """
 
 import argparse
@@ -8,14 +8,22 @@ import json
 from pathlib import Path
 
 PHANTOM_ROWS = (
-    ("corner error, mean", "cornerMeanMm", "mm"), ("corner error, median", "cornerMedianMm", "mm"),
-    ("corner error, 95th percentile", "cornerP95Mm", "mm"), ("slip, mean absolute error", "slipMaePercent", "%"),
-    ("level precision", "levelPrecision", ""), ("level recall", "levelRecall", ""), ("level F1", "levelF1", ""),
+    ("corner error, mean", "cornerMeanMm", "mm"),
+    ("corner error, median", "cornerMedianMm", "mm"),
+    ("corner error, 95th percentile", "cornerP95Mm", "mm"),
+    ("slip, mean absolute error", "slipMaePercent", "%"),
+    ("level precision", "levelPrecision", ""),
+    ("level recall", "levelRecall", ""),
+    ("level F1", "levelF1", ""),
     ("normal films with a false alarm", "falseAlarmsPerNormalFilm", ""),
-    ("Meyerding agreement at true positives", "meyerdingAgreement", ""), ("Meyerding kappa", "meyerdingKappa", ""),
+    ("Meyerding agreement at true positives", "meyerdingAgreement", ""),
+    ("Meyerding kappa", "meyerdingKappa", ""),
 )
-REAL_ROWS = (("corner error, median", "cornerMedianMm", "mm"), ("corner error, mean", "cornerMeanMm", "mm"),
-             ("slip, mean difference to the hand labels", "slipMaePercent", "%"))
+REAL_ROWS = (
+    ("corner error, median", "cornerMedianMm", "mm"),
+    ("corner error, mean", "cornerMeanMm", "mm"),
+    ("slip, mean difference to the hand labels", "slipMaePercent", "%"),
+)
 
 
 def number(found, unit):
@@ -28,16 +36,25 @@ def phantom_table(report):
     known, unseen = report["heldOutAB"], report["heldOutC"]
     lines.append(f"| films | {known['films']} | {known['accepted']} | {unseen['films']} | {unseen['accepted']} |")
     for label, key, unit in PHANTOM_ROWS:
-        cells = [number(group[part][key], unit) for group in (known, unseen) for part in ("all", "accepted")]
+        cells = [number(group[part][key], unit) for group in (known, unseen) for part in ("all", "acceptedFilms")]
         lines.append(f"| {label} | {' | '.join(cells)} |")
-    lines.append(f"| refused, of films that show L1 to S1 | {number(known['refusedComplete'], '')} | | {number(unseen['refusedComplete'], '')} | |")
+    lines.append(
+        f"| refused, of films that show L1 to S1 | {number(known['refusedComplete'], '')} | | {number(unseen['refusedComplete'], '')} | |"
+    )
     return "\n".join(lines)
 
 
 def real_table(report):
     real = report["real"]
-    groups = [(label, real[key]) for label, key in (("all", "all"), ("levels right", "levelRight"), ("accepted by the gate", "accepted")) if key in real]
-    lines = ["| real | " + " | ".join(f"{label} (n = {group['films']})" for label, group in groups) + " |", "|---|" + "---|" * len(groups)]
+    groups = [
+        (label, real[key])
+        for label, key in (("all", "all"), ("levels right", "levelRight"), ("accepted by the gate", "accepted"))
+        if key in real
+    ]
+    lines = [
+        "| real | " + " | ".join(f"{label} (n = {group['films']})" for label, group in groups) + " |",
+        "|---|" + "---|" * len(groups),
+    ]
     for label, key, unit in REAL_ROWS:
         lines.append(f"| {label} | {' | '.join(number(group[key], unit) for _, group in groups)} |")
     return "\n".join(lines)
@@ -94,12 +111,12 @@ scatter ends at 5 %: nothing lies in between, so these F1 values are kinder than
 
 ## How well it reads real films
 
-`spine-xr-val`: {real['films']} lateral films cut from whole-spine radiographs, some with implants, published by the authors of a
+`spine-xr-val`: {real["films"]} lateral films cut from whole-spine radiographs, some with implants, published by the authors of a
 conference paper as an open test set; corners by their readers. No pixel size is known: millimetres assume that L3 is
 35 mm deep. The set was looked at while choosing between generators, so it is validation, not a test.
 
-**All five levels right: {real['levelsRight']} / {real['films']}** (share {number(real['levelShare'], '')}).
-The gate refused {real['refused']} of {real['films']}; of the films with a wrong level it refused {real['refusedAmongLevelWrong']} of {real['films'] - real['levelsRight']}.
+**All five levels right: {real["levelsRight"]} / {real["films"]}** (share {number(real["levelShare"], "")}).
+The gate refused {real["refused"]} of {real["films"]}; of the films with a wrong level it refused {real["refusedAmongLevelWrong"]} of {real["films"] - real["levelsRight"]}.
 
 {real_table(report)}
 
@@ -112,8 +129,8 @@ film; limits in `training/lumbar_landmarks/operating-points.json`, chosen on val
 
 {negative_table(report)}
 
-"Two views" films hold a lateral view beside another; some are read. Of {negatives['unlabelledLaterals']['films']} real lateral lumbar films
-without corners (unifesp; some cut off, oblique or faint) {negatives['unlabelledLaterals']['refused']} were refused.
+"Two views" films hold a lateral view beside another; some are read. Of {negatives["unlabelledLaterals"]["films"]} real lateral lumbar films
+without corners (unifesp; some cut off, oblique or faint) {negatives["unlabelledLaterals"]["refused"]} were refused.
 
 ## What others report
 
@@ -134,8 +151,8 @@ agreement with readers on slipped patients has not been measured at all.
 
 | | sha256 |
 |---|---|
-| model.onnx | `{report['model']}` |
-| generator sources at evaluation | `{report['generator']}` |
+| model.onnx | `{report["model"]}` |
+| generator sources at evaluation | `{report["generator"]}` |
 
 Seeds: training 100,000 to 4,999,999; validation 7,000,000 on; held out 8,000,000 on (A, B) and 8,500,000 on (C).
 """

@@ -5,16 +5,18 @@ Each signal is one number; `operating-points.json` holds its limit. A film is re
 
 import numpy as np
 
-from ..phantoms.geometry import LEVELS
-
 
 def signals(reading, shape):
     """`reading` as from FilmReader, `shape` the film's (rows, columns)."""
     points = reading.points
     bodies = points[:24].reshape(6, 4, 2)
-    lumbar = bodies[1:]                                      # T12 only helps to count
-    depth = (np.linalg.norm(lumbar[:, 1] - lumbar[:, 0], axis=1) + np.linalg.norm(lumbar[:, 2] - lumbar[:, 3], axis=1)) / 2
-    height = (np.linalg.norm(lumbar[:, 3] - lumbar[:, 0], axis=1) + np.linalg.norm(lumbar[:, 2] - lumbar[:, 1], axis=1)) / 2
+    lumbar = bodies[1:]  # T12 only helps to count
+    depth = (
+        np.linalg.norm(lumbar[:, 1] - lumbar[:, 0], axis=1) + np.linalg.norm(lumbar[:, 2] - lumbar[:, 3], axis=1)
+    ) / 2
+    height = (
+        np.linalg.norm(lumbar[:, 3] - lumbar[:, 0], axis=1) + np.linalg.norm(lumbar[:, 2] - lumbar[:, 1], axis=1)
+    ) / 2
     typical = max(float(np.median(depth)), 1e-6)
     centres = np.concatenate([lumbar.mean(1), points[24:].mean(0, keepdims=True)])
     steps = np.linalg.norm(np.diff(centres, axis=0), axis=1) / typical
@@ -22,7 +24,9 @@ def signals(reading, shape):
         "meanPeak": float(reading.peaks[4:].mean()),
         "minBodyPeak": float(reading.peaks[4:24].reshape(5, 4).mean(1).min()),
         "s1Peak": float(reading.peaks[24:].mean()),
-        "mirrorDisagreement": float(np.median(np.linalg.norm(reading.points[4:] - reading.mirrored[4:], axis=1)) / typical),
+        "mirrorDisagreement": float(
+            np.median(np.linalg.norm(reading.points[4:] - reading.mirrored[4:], axis=1)) / typical
+        ),
         "brokenBodies": int(sum(not well_formed(body) for body in lumbar)),
         "depthSpread": float(depth.max() / max(depth.min(), 1e-6)),
         "minHeightToDepth": float((height / np.maximum(depth, 1e-6)).min()),
@@ -43,5 +47,8 @@ def well_formed(body):
 
 def refused(values, limits):
     """Names of the limits that a film passes; empty when it is accepted."""
-    return [name for name, limit in limits.items()
-            if ("min" in limit and values[name] < limit["min"]) or ("max" in limit and values[name] > limit["max"])]
+    return [
+        name
+        for name, limit in limits.items()
+        if ("min" in limit and values[name] < limit["min"]) or ("max" in limit and values[name] > limit["max"])
+    ]

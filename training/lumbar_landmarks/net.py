@@ -30,7 +30,9 @@ class CornerNet(nn.Module):
         super().__init__()
         self.stem = conv(1, widths[0], 2)
         self.down = nn.ModuleList(nn.Sequential(conv(a, b, 2), Residual(b)) for a, b in zip(widths, widths[1:]))
-        self.lateral = nn.ModuleList(nn.Conv2d(deep, shallow, 1) for deep, shallow in zip(widths[:1:-1], widths[-2:1:-1]))
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(deep, shallow, 1) for deep, shallow in zip(widths[:1:-1], widths[-2:1:-1])
+        )
         self.merge = nn.ModuleList(Residual(c) for c in widths[-2:1:-1])
         self.skip = nn.Conv2d(widths[1], head, 1)
         self.top = nn.Conv2d(widths[2], head, 1)
@@ -62,7 +64,7 @@ def moments(logits, stride=STRIDE):
     over_x, over_y = probability.sum(2), probability.sum(3)
     mean_x, mean_y = (over_x * x).sum(-1), (over_y * y).sum(-1)
     dx, dy = x - mean_x[..., None], y - mean_y[..., None]
-    var_x, var_y = (over_x * dx ** 2).sum(-1), (over_y * dy ** 2).sum(-1)
+    var_x, var_y = (over_x * dx**2).sum(-1), (over_y * dy**2).sum(-1)
     cov = ((probability * dx[:, :, None, :]).sum(-1) * dy).sum(-1)
     return torch.stack([mean_x, mean_y, probability.flatten(2).amax(-1), var_x, var_y, cov], -1)
 
@@ -74,13 +76,28 @@ PROTOTYPE_ROWS = (0, 1, 2, 3) + tuple(range(22))
 def load_prototype(net, path):
     """Warm start from the prototype's weights, whose layers carry other names."""
     old = torch.load(path, map_location="cpu")
-    names = {"stem": "e0", "down.0": "e1", "down.1": "e2", "down.2": "e3", "down.3": "e4", "down.4": "e5",
-             "lateral.0": "l4", "lateral.1": "l3", "lateral.2": "l2", "merge.0": "d4", "merge.1": "d3",
-             "merge.2": "d2", "skip": "k1", "top": "l1", "last": "d1", "head": "h"}
+    names = {
+        "stem": "e0",
+        "down.0": "e1",
+        "down.1": "e2",
+        "down.2": "e3",
+        "down.3": "e4",
+        "down.4": "e5",
+        "lateral.0": "l4",
+        "lateral.1": "l3",
+        "lateral.2": "l2",
+        "merge.0": "d4",
+        "merge.1": "d3",
+        "merge.2": "d2",
+        "skip": "k1",
+        "top": "l1",
+        "last": "d1",
+        "head": "h",
+    }
     state = {}
     for key in net.state_dict():
         prefix = next(name for name in sorted(names, key=len, reverse=True) if key.startswith(name + "."))
-        rest = key[len(prefix):].replace(".first.", ".a.").replace(".second.", ".b.")
+        rest = key[len(prefix) :].replace(".first.", ".a.").replace(".second.", ".b.")
         value = old[names[prefix] + rest]
         state[key] = value[list(PROTOTYPE_ROWS)] if prefix == "head" else value
     net.load_state_dict(state)

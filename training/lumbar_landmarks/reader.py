@@ -16,12 +16,12 @@ POSTERIOR = [4 * k + c for k in range(6) for c in (0, 3)] + [24]
 
 @dataclass(frozen=True)
 class Reading:
-    points: np.ndarray           # (26, 2) in pixels of the film
-    peaks: np.ndarray            # (26,)
-    covariance: np.ndarray       # (26, 3) var x, var y, cov xy in pixels of the film
+    points: np.ndarray  # (26, 2) in pixels of the film
+    peaks: np.ndarray  # (26,)
+    covariance: np.ndarray  # (26, 3) var x, var y, cov xy in pixels of the film
     facing: str
-    both: np.ndarray             # mean peak of the film and of its mirror image
-    mirrored: np.ndarray         # corners of the run that was not kept, un-mirrored, in pixels of the film
+    both: np.ndarray  # mean peak of the film and of its mirror image
+    mirrored: np.ndarray  # corners of the run that was not kept, un-mirrored, in pixels of the film
 
 
 class FilmReader:

@@ -6,13 +6,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-L3_DEPTH_MM = 35.0               # the films carry no pixel size
+L3_DEPTH_MM = 35.0  # the films carry no pixel size
 CORNER_CODES = ("BB", "BF", "TF", "TB")
 
 
 def films(data):
     folder = Path(data) / "spine-xr-val"
-    order = [f"{level}{code}" for level in ("T12", "L1", "L2", "L3", "L4", "L5") for code in CORNER_CODES] + ["S1TB", "S1TF"]
+    order = [f"{level}{code}" for level in ("T12", "L1", "L2", "L3", "L4", "L5") for code in CORNER_CODES] + [
+        "S1TB",
+        "S1TF",
+    ]
     for name, film in json.loads((folder / "corners.json").read_text())["films"].items():
         image = cv2.imread(str(folder / name), cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
         truth = np.array([film["corners"].get(code, [np.nan, np.nan]) for code in order])

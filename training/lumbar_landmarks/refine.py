@@ -4,14 +4,13 @@ A crop is laid around each body by the first stage's corners: posterior on the l
 small net serves all bodies; S1 has two corners of its own.
 """
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from .net import Residual, conv, moments
 
-CROP, SPAN, STRIDE = 96, 1.7, 2   # samples per side, width in body depths, of the heat maps
+CROP, SPAN, STRIDE = 96, 1.7, 2  # samples per side, width in body depths, of the heat maps
 
 
 class RefineNet(nn.Module):
@@ -44,7 +43,7 @@ def frames(corners):
     head = (bodies[:, :, 2] + bodies[:, :, 3]) / 2 - (bodies[:, :, 0] + bodies[:, :, 1]) / 2
     s1 = corners[:, 25:26] - corners[:, 24:25]
     forward = torch.cat([front - back, s1], 1)
-    head = torch.cat([head, head[:, 5:6]], 1)               # S1 has no height of its own: up is where L5's head is
+    head = torch.cat([head, head[:, 5:6]], 1)  # S1 has no height of its own: up is where L5's head is
     centre = torch.cat([bodies.mean(2), corners[:, 24:26].mean(1, keepdim=True)], 1)
     length = forward.pow(2).sum(-1, keepdim=True).sqrt().clamp(min=4.0)
     along = forward / length
@@ -59,9 +58,11 @@ def sample(image, centre, along, up, size):
     n, height, width = image.shape[0], image.shape[2], image.shape[3]
     step = (torch.arange(CROP, dtype=image.dtype) + 0.5) / CROP - 0.5
     right, down = step.view(1, 1, 1, CROP, 1), step.view(1, 1, CROP, 1, 1)
-    spot = (centre[:, :, None, None] + right * (along * size)[:, :, None, None] - down * (up * size)[:, :, None, None])
+    spot = centre[:, :, None, None] + right * (along * size)[:, :, None, None] - down * (up * size)[:, :, None, None]
     grid = (spot + 0.5) * 2 / torch.tensor([width, height], dtype=image.dtype) - 1
-    crops = F.grid_sample(image, grid.reshape(n, 7 * CROP, CROP, 2), mode="bilinear", padding_mode="zeros", align_corners=False)
+    crops = F.grid_sample(
+        image, grid.reshape(n, 7 * CROP, CROP, 2), mode="bilinear", padding_mode="zeros", align_corners=False
+    )
     crops = crops.reshape(-1, 1, CROP, CROP)
     mean = crops.mean((2, 3), keepdim=True)
     spread = (crops - mean).pow(2).mean((2, 3), keepdim=True).sqrt()
@@ -83,11 +84,16 @@ def from_crop(found, centre, along, up, size):
     x = (found[..., 0:1] + 0.5 - CROP / 2) * scale
     y = -(found[..., 1:2] + 0.5 - CROP / 2) * scale
     points = centre + x * along + y * up
-    var_x, var_y, cov = found[..., 3:4] * scale ** 2, found[..., 4:5] * scale ** 2, -found[..., 5:6] * scale ** 2
+    var_x, var_y, cov = found[..., 3:4] * scale**2, found[..., 4:5] * scale**2, -found[..., 5:6] * scale**2
     ax, ay, ux, uy = along[..., :1], along[..., 1:], up[..., :1], up[..., 1:]
-    turned = torch.cat([ax * ax * var_x + 2 * ax * ux * cov + ux * ux * var_y,
-                        ay * ay * var_x + 2 * ay * uy * cov + uy * uy * var_y,
-                        ax * ay * var_x + (ax * uy + ay * ux) * cov + ux * uy * var_y], -1)
+    turned = torch.cat(
+        [
+            ax * ax * var_x + 2 * ax * ux * cov + ux * ux * var_y,
+            ay * ay * var_x + 2 * ay * uy * cov + uy * uy * var_y,
+            ax * ay * var_x + (ax * uy + ay * ux) * cov + ux * uy * var_y,
+        ],
+        -1,
+    )
     return points, turned
 
 

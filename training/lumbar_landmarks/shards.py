@@ -1,14 +1,12 @@
 """Render phantoms into shards of a few hundred films; training picks up new shards as they appear.
 
-    python -m training.lumbar_landmarks.shards OUT --versions A B --first 100000 --films 12000
-    python -m training.lumbar_landmarks.shards FINE --versions A B T --fine --first 400000 --films 4000
+python -m training.lumbar_landmarks.shards OUT --versions A B --first 100000 --films 12000
+python -m training.lumbar_landmarks.shards FINE --versions A B T --fine --first 400000 --films 4000
 """
 
 import argparse
-import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ..phantoms.ct_tissue import Projections
@@ -29,8 +27,12 @@ def render_shard(seeds, versions, size=COARSE, projections=None):
         moved[outside] = np.nan
         points.append(moved)
         sizes.append(film.pixel_mm / scale)
-    return {"images": np.stack(images), "points": np.stack(points).astype(np.float32),
-            "pixel_mm": np.array(sizes, np.float32), "seeds": np.array(list(seeds))}
+    return {
+        "images": np.stack(images),
+        "points": np.stack(points).astype(np.float32),
+        "pixel_mm": np.array(sizes, np.float32),
+        "seeds": np.array(list(seeds)),
+    }
 
 
 def main():
@@ -49,8 +51,9 @@ def main():
         path = options.out / f"shard-{start:07d}.npz"
         if path.exists():
             continue
-        shard = render_shard(range(start, start + options.shard), options.versions,
-                             FINE if options.fine else COARSE, projections)
+        shard = render_shard(
+            range(start, start + options.shard), options.versions, FINE if options.fine else COARSE, projections
+        )
         part = path.with_suffix(".part.npz")
         np.savez(part, **shard, generator=generator_hash())
         part.rename(path)

@@ -1,6 +1,6 @@
 """Train the corner finder on phantom shards; resumable, time-budgeted, checkpoint every few minutes.
 
-    python -m training.lumbar_landmarks.train SHARDS OUT --minutes 70 [--warm-start prototype.pt]
+python -m training.lumbar_landmarks.train SHARDS OUT --minutes 70 [--warm-start prototype.pt]
 """
 
 import argparse
@@ -30,7 +30,7 @@ class ShardPool:
                 self.images.extend(shard["images"])
                 self.points.extend(shard["points"].astype(np.float64))
             self.seen.add(path.name)
-        self.images, self.points = self.images[-self.limit:], self.points[-self.limit:]
+        self.images, self.points = self.images[-self.limit :], self.points[-self.limit :]
         return len(self.images)
 
     def batch(self, rng, size):
@@ -49,8 +49,8 @@ def corner_loss(logits, points, sigma, absent_weight):
     target = torch.nan_to_num(points)
     x = (torch.arange(w) + 0.5) * STRIDE - 0.5
     y = (torch.arange(h) + 0.5) * STRIDE - 0.5
-    map_x = torch.exp(-((x - target[..., :1]) ** 2) / (2 * sigma ** 2))
-    map_y = torch.exp(-((y - target[..., 1:]) ** 2) / (2 * sigma ** 2))
+    map_x = torch.exp(-((x - target[..., :1]) ** 2) / (2 * sigma**2))
+    map_y = torch.exp(-((y - target[..., 1:]) ** 2) / (2 * sigma**2))
     map_x, map_y = (m / (m.sum(-1, keepdim=True) + 1e-6) for m in (map_x, map_y))
     gaussian = (map_y[..., :, None] * map_x[..., None, :]).flatten(2)
     entropy = -(gaussian * logp).sum(-1)
@@ -117,8 +117,11 @@ def main():
                 average[key].copy_(value)
         errors.append(error.item())
         if time.time() - shown > 30:
-            print(f"step {step} {spent / 60:.1f} min loss {loss.item():.3f} error {np.mean(errors):.2f} px "
-                  f"films {len(pool.images)} {options.batch * len(errors) / (time.time() - shown):.1f} img/s", flush=True)
+            print(
+                f"step {step} {spent / 60:.1f} min loss {loss.item():.3f} error {np.mean(errors):.2f} px "
+                f"films {len(pool.images)} {options.batch * len(errors) / (time.time() - shown):.1f} img/s",
+                flush=True,
+            )
             shown, errors = time.time(), []
             pool.refresh()
         if time.time() - saved > 180:
@@ -130,7 +133,16 @@ def main():
 
 def save(path, net, average, optimizer, spent, step):
     part = path.with_suffix(".part")
-    torch.save({"net": net.state_dict(), "average": average, "optimizer": optimizer.state_dict(), "spent": spent, "step": step}, part)
+    torch.save(
+        {
+            "net": net.state_dict(),
+            "average": average,
+            "optimizer": optimizer.state_dict(),
+            "spent": spent,
+            "step": step,
+        },
+        part,
+    )
     part.rename(path)
 
 

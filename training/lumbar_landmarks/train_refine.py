@@ -1,6 +1,6 @@
 """Train the second stage on phantoms of full input size; resumable, time-budgeted.
 
-    python -m training.lumbar_landmarks.train_refine FINE_SHARDS OUT --minutes 30
+python -m training.lumbar_landmarks.train_refine FINE_SHARDS OUT --minutes 30
 """
 
 import argparse
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .refine import CROP, STRIDE, RefineNet, frames, sample, to_crop
 from .net import moments
+from .refine import CROP, STRIDE, RefineNet, frames, sample, to_crop
 from .train import ShardPool, save
 
 
@@ -46,7 +46,7 @@ def fill_gaps(points):
     missing the body gets none. Corners out of view never count in the loss."""
     filled = points.copy()
     for k in range(6):
-        body = filled[4 * k:4 * k + 4]
+        body = filled[4 * k : 4 * k + 4]
         missing = np.flatnonzero(np.isnan(body).any(1))
         if len(missing) == 1:
             corner = missing[0]
@@ -74,7 +74,7 @@ def batch(pool, rng, films):
         grouped[:6, :4] = film[:24].reshape(6, 4, 2)
         grouped[6, 4:] = film[24:]
         wanted = to_crop(grouped, *(t[0][:, None] for t in frame))
-        whole = torch.tensor([usable[4 * k:4 * k + 4].all() for k in range(6)] + [usable[16:].all()])
+        whole = torch.tensor([usable[4 * k : 4 * k + 4].all() for k in range(6)] + [usable[16:].all()])
         wanted[~whole] = float("nan")
         crops.append(cut)
         targets.append(wanted)
@@ -87,7 +87,7 @@ def loss_of(logits, points, sigma=2.5):
     inside = (torch.isfinite(points) & (points > 0) & (points < CROP - 1)).all(-1)
     target = torch.nan_to_num(points)
     place = (torch.arange(w) + 0.5) * STRIDE - 0.5
-    spread = lambda value: F.normalize(torch.exp(-((place - value) ** 2) / (2 * sigma ** 2)) + 1e-12, p=1, dim=-1)
+    spread = lambda value: F.normalize(torch.exp(-((place - value) ** 2) / (2 * sigma**2)) + 1e-12, p=1, dim=-1)
     gaussian = (spread(target[..., 1:])[..., :, None] * spread(target[..., :1])[..., None, :]).flatten(2)
     entropy = -(gaussian * logp).sum(-1)
     mean = moments(logits, STRIDE)[..., :2]
@@ -144,8 +144,11 @@ def main():
                 average[key].copy_(value)
         errors.append(error.item())
         if time.time() - shown > 30:
-            print(f"step {step} {spent / 60:.1f} min loss {loss.item():.3f} error {np.mean(errors) / CROP * 170:.2f} % of depth "
-                  f"films {len(pool.images)} {options.films * len(errors) / (time.time() - shown):.1f} films/s", flush=True)
+            print(
+                f"step {step} {spent / 60:.1f} min loss {loss.item():.3f} error {np.mean(errors) / CROP * 170:.2f} % of depth "
+                f"films {len(pool.images)} {options.films * len(errors) / (time.time() - shown):.1f} films/s",
+                flush=True,
+            )
             shown, errors = time.time(), []
             pool.refresh()
         if time.time() - saved > 120:

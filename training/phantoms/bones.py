@@ -9,7 +9,7 @@
 import cv2
 import numpy as np
 
-from .canvas import sigmoid, smooth_noise, fractal_noise
+from .canvas import sigmoid
 from .geometry import along, upward
 
 
@@ -23,12 +23,12 @@ def outline(quad, rng, cavity=(0.04, 0.04), waist=(0.03, 0.06), spur=(0, 0), rou
     """Closed outline of a body: hollow end plates, waisted walls, rounded corners, spurs at the front."""
     t = np.linspace(0, 1, points)
     hollow = 4 * t * (1 - t)
-    peak = rng.uniform(0.8, 1.6)                            # the deepest point of an end plate lies behind its middle
+    peak = rng.uniform(0.8, 1.6)  # the deepest point of an end plate lies behind its middle
     skewed = (4 * t * (1 - t)) * (1 + (0.5 - t) * 0.5 * peak)
-    ease = lambda s: np.exp(-(s / max(rounding, 1e-3)) ** 2) * rounding * 0.35
+    ease = lambda s: np.exp(-((s / max(rounding, 1e-3)) ** 2)) * rounding * 0.35
     lower = np.stack([t, cavity[0] * skewed + ease(t) + ease(1 - t)], 1)
     upper = np.stack([t[::-1], 1 - cavity[1] * skewed[::-1] - ease(t) - ease(1 - t)], 1)
-    spurs = spur[0] * np.exp(-(t / 0.12) ** 2) + spur[1] * np.exp(-((1 - t) / 0.12) ** 2)
+    spurs = spur[0] * np.exp(-((t / 0.12) ** 2)) + spur[1] * np.exp(-(((1 - t) / 0.12) ** 2))
     front = np.stack([1 - waist[1] * hollow + spurs, t], 1)[1:-1]
     back = np.stack([waist[0] * hollow, t], 1)[::-1][1:-1]
     return to_film(quad, np.concatenate([lower, front, upper, back]))
@@ -46,8 +46,9 @@ def draw_solid(canvas, quad, rng, look, shape):
         return
     where, x, y = found
     # The quadrilateral's projective coordinates: u from back to front, v from below to above.
-    matrix = cv2.getPerspectiveTransform(quad.astype(np.float32),
-                                         np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32))
+    matrix = cv2.getPerspectiveTransform(
+        quad.astype(np.float32), np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    )
     scale = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]
     u = (matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]) / scale
     v = (matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]) / scale
@@ -55,7 +56,7 @@ def draw_solid(canvas, quad, rng, look, shape):
     height = (np.linalg.norm(quad[3] - quad[0]) + np.linalg.norm(quad[2] - quad[1])) / 2
     uc, vc = np.clip(u, 0, 1), np.clip(v, 0, 1)
     bump, side = 4 * uc * (1 - uc), 4 * vc * (1 - vc)
-    spur = shape["spur"][1] * np.exp(-((vc - 1) / 0.12) ** 2) + shape["spur"][0] * np.exp(-(vc / 0.12) ** 2)
+    spur = shape["spur"][1] * np.exp(-(((vc - 1) / 0.12) ** 2)) + shape["spur"][0] * np.exp(-((vc / 0.12) ** 2))
     low, high = shape["cavity"][0] * bump, 1 - shape["cavity"][1] * bump
     back, front = shape["waist"][0] * side, 1 - shape["waist"][1] * side + spur
     below, above, behind, before = (v - low) * height, (high - v) * height, (u - back) * depth, (front - u) * depth
@@ -63,7 +64,7 @@ def draw_solid(canvas, quad, rng, look, shape):
     inside = -soft * np.log(sum(np.exp(-np.clip(d, -30, 30) / soft) for d in (below, above, behind, before)))
     mask = sigmoid(inside / look["edge"])
     across = np.abs(2 * np.clip((u - back) / (front - back + 1e-6), 0, 1) - 1)
-    chord = look["width"] * np.power(np.clip(1 - across ** 2.6, 0, 1), 1 / 2.2)
+    chord = look["width"] * np.power(np.clip(1 - across**2.6, 0, 1), 1 / 2.2)
     texture = 1 + look["texture"][where] + look["rind"] * np.exp(-np.clip(inside, 0, 50) / 2.4)
     out = look["density"] * chord * mask * texture
     within_u = sigmoid(np.minimum(behind, before) / 0.7)
@@ -71,12 +72,21 @@ def draw_solid(canvas, quad, rng, look, shape):
     opening = shape["opening"] * np.sqrt(np.clip(1 - (2 * uc - 1) ** 2, 0, 1))
     thick = look["plate"]
     for sign, weight in ((-1, 0.5), (1, 0.5)):
-        out += look["cortex"] * weight * chord * within_u * (
-            np.exp(-((below - sign * opening) / thick) ** 2) + np.exp(-((above - sign * opening) / thick) ** 2))
-    out += look["cortex"] * 13 * within_v * (np.exp(-(before / thick) ** 2)
-                                             + look["back_wall"] * np.exp(-(behind / thick) ** 2))
+        out += (
+            look["cortex"]
+            * weight
+            * chord
+            * within_u
+            * (np.exp(-(((below - sign * opening) / thick) ** 2)) + np.exp(-(((above - sign * opening) / thick) ** 2)))
+        )
+    out += (
+        look["cortex"]
+        * 13
+        * within_v
+        * (np.exp(-((before / thick) ** 2)) + look["back_wall"] * np.exp(-((behind / thick) ** 2)))
+    )
     if shape["crush"] > 0:
-        out += look["density"] * chord * mask * shape["crush"] * np.exp(-((above - 4) / 1.5) ** 2)
+        out += look["density"] * chord * mask * shape["crush"] * np.exp(-(((above - 4) / 1.5) ** 2))
     canvas.sum[where] += out.astype(np.float32)
 
 
@@ -92,14 +102,14 @@ def draw_sliced(canvas, quad, rng, look, shape):
     origin = (quad[0] + quad[3]) / 2
     depth = np.linalg.norm(quad[1] - quad[0])
     half = look["width"] / 2
-    slices = 7 if canvas.pixel > 0.5 else 21                # fine pixels would show the steps between slices
+    slices = 7 if canvas.pixel > 0.5 else 21  # fine pixels would show the steps between slices
     inside = np.zeros((where[0].stop - where[0].start, where[1].stop - where[1].start), np.float32)
     shell = np.zeros_like(inside)
     corner = np.array([where[1].start, where[0].start])
     wall = max(1, int(round(look["wall"] / canvas.pixel)))
     thin = min(1.0, look["wall"] / canvas.pixel)
     for position in (np.arange(slices) + 0.5) / slices * 2 - 1:
-        reach = (1 - abs(position) ** 3.2) ** 0.45             # how far forwards this slice goes
+        reach = (1 - abs(position) ** 3.2) ** 0.45  # how far forwards this slice goes
         side = position * half
         depth_along = (base - origin) @ forward
         squeezed = base + np.outer((reach - 1) * np.clip(depth_along, 0, None) + (1 - reach) * depth * 0.12, forward)
@@ -135,9 +145,11 @@ def draw_shell(canvas, quad, rng, look, shape):
         hard = (mask > 0.5).astype(np.uint8)
         distance = cv2.distanceTransform(hard, cv2.DIST_L2, 5) * canvas.pixel
         core = 1 - np.exp(-distance / look["core"])
-        rim = np.exp(-((distance - look["wall"]) / (look["wall"] * 0.8)) ** 2) * mask
-        canvas.sum[where] += share * (look["density"] * look["width"] * mask * core * (1 + look["texture"][where])
-                                      + look["cortex"] * look["width"] * 0.5 * rim).astype(np.float32)
+        rim = np.exp(-(((distance - look["wall"]) / (look["wall"] * 0.8)) ** 2)) * mask
+        canvas.sum[where] += share * (
+            look["density"] * look["width"] * mask * core * (1 + look["texture"][where])
+            + look["cortex"] * look["width"] * 0.5 * rim
+        ).astype(np.float32)
 
 
 def rotation(angle):
@@ -164,25 +176,49 @@ def draw_posterior(canvas, quad, rng, look, scale, lysis, thoracic=False):
         level = density * rng.uniform(0.8, 1.2)
         root = pedicle + shift
         joint = root + back * rng.uniform(13, 17) * scale
-        canvas.capsule(root - back * rng.uniform(0, 5), joint, rng.uniform(4.4, 7.2) * wide, level * rng.uniform(0.4, 0.9),
-                       look["arch_wall"] * 0.5)
-        canvas.capsule(joint - up * 2, joint + up * rng.uniform(9, 13) * scale + back * rng.uniform(-1, 4),
-                       rng.uniform(3.4, 5) * wide, level, look["arch_wall"])
+        canvas.capsule(
+            root - back * rng.uniform(0, 5),
+            joint,
+            rng.uniform(4.4, 7.2) * wide,
+            level * rng.uniform(0.4, 0.9),
+            look["arch_wall"] * 0.5,
+        )
+        canvas.capsule(
+            joint - up * 2,
+            joint + up * rng.uniform(9, 13) * scale + back * rng.uniform(-1, 4),
+            rng.uniform(3.4, 5) * wide,
+            level,
+            look["arch_wall"],
+        )
         low = joint - up * rng.uniform(10, 14) * scale + back * rng.uniform(3, 7) + gap
         canvas.capsule(joint, joint * 0.4 + low * 0.6, rng.uniform(3.2, 4.6) * wide, level, look["arch_wall"])
-        canvas.capsule(low, low - up * rng.uniform(8, 12) * scale + back * rng.uniform(1, 5),
-                       rng.uniform(3.4, 5) * wide, level * 0.9, look["arch_wall"])
+        canvas.capsule(
+            low,
+            low - up * rng.uniform(8, 12) * scale + back * rng.uniform(1, 5),
+            rng.uniform(3.4, 5) * wide,
+            level * 0.9,
+            look["arch_wall"],
+        )
     start = pedicle + back * rng.uniform(22, 27) * scale - up * rng.uniform(7, 11) + gap
     drop = rng.uniform(18, 32) if thoracic else rng.uniform(3, 12)
     end = start + back * rng.uniform(18, 27) * scale - up * drop * scale
-    canvas.capsule(start, end, (4 if thoracic else rng.uniform(6, 10.5)) * scale, density * rng.uniform(0.25, 0.7),
-                   rng.uniform(0.2, 0.6))
+    canvas.capsule(
+        start,
+        end,
+        (4 if thoracic else rng.uniform(6, 10.5)) * scale,
+        density * rng.uniform(0.25, 0.7),
+        rng.uniform(0.2, 0.6),
+    )
 
 
 def draw_sacrum(canvas, sacrum, rng, look, style, shape, bare=False):
     for number, quad in enumerate(sacrum):
-        faded = {**look, "density": look["density"] * rng.uniform(0.7, 1.1), "cortex": look["cortex"] * (0.9 - 0.15 * number),
-                 "width": look["width"] * 0.95 ** number}
+        faded = {
+            **look,
+            "density": look["density"] * rng.uniform(0.7, 1.1),
+            "cortex": look["cortex"] * (0.9 - 0.15 * number),
+            "width": look["width"] * 0.95**number,
+        }
         BODY[style](canvas, quad, rng, faded, {**shape, "cavity": (0.01, 0.015), "spur": (0, 0.02), "crush": 0})
     if bare:
         return
@@ -190,16 +226,24 @@ def draw_sacrum(canvas, sacrum, rng, look, style, shape, bare=False):
     top = sacrum[0]
     angle = direction(top)
     back, up = -along(angle), upward(angle)
-    behind = rng.uniform(-6, 12)                             # the wings lie beside the body, the canal behind it
-    wing = np.array([top[3] + back * behind * 0.5 - up * 6, top[2] - up * rng.uniform(2, 8), (top[1] + sacrum[1][1]) / 2,
-                     sacrum[2][0], sacrum[1][0] + back * behind, top[0] + back * behind])
-    canvas.fill(wing, look["arch"] * rng.uniform(0.3, 0.9), soften=rng.uniform(1, 4))
+    behind = rng.uniform(-6, 12)  # the wings lie beside the body, the canal behind it
+    wing = np.array(
+        [
+            top[3] + back * behind * 0.5 - up * 6,
+            top[2] - up * rng.uniform(2, 8),
+            (top[1] + sacrum[1][1]) / 2,
+            sacrum[2][0],
+            sacrum[1][0] + back * behind,
+            top[0] + back * behind,
+        ]
+    )
+    canvas.fill(wing, look["arch"] * rng.choice([0.05, 0.3, 0.8]) * rng.uniform(0.5, 1.2), soften=rng.uniform(1, 4))
     crest = [top[3] + back * rng.uniform(14, 24) + up * rng.uniform(-8, 4)]
     for quad in sacrum:
         crest.append(quad[0] + back * rng.uniform(7, 14))
     canvas.line(crest, rng.uniform(4, 9), look["arch"] * rng.uniform(0.3, 0.9))
     canvas.line(smooth_curve(crest), rng.uniform(0.8, 2), look["arch"] * rng.uniform(0.2, 0.8))
-    for _ in range(rng.integers(0, 3)):                    # stub of a facet joint on S1
+    for _ in range(rng.integers(0, 3)):  # stub of a facet joint on S1
         stub = top[3] + back * rng.uniform(9, 16)
         canvas.capsule(stub - up * 6, stub + up * rng.uniform(4, 10), rng.uniform(3.5, 5), look["arch"] * 0.9, 0.4)
 
@@ -213,13 +257,16 @@ def smooth_curve(points, count=40):
     before = points[np.maximum(index - 1, 0)]
     a, b = points[index], points[index + 1]
     after = points[np.minimum(index + 2, len(points) - 1)]
-    return 0.5 * (2 * a + (b - before) * t + (2 * before - 5 * a + 4 * b - after) * t ** 2
-                  + (3 * a - before - 3 * b + after) * t ** 3)
+    return 0.5 * (
+        2 * a + (b - before) * t + (2 * before - 5 * a + 4 * b - after) * t**2 + (3 * a - before - 3 * b + after) * t**3
+    )
 
 
 # Outline of an iliac wing seen from the side, mm from the middle of S1's end plate: from the posterior spine over
 # the crest to the anterior spine, down to the hip joint and back through the sciatic notch.
-ILIUM = np.array([(-48, 2), (-28, -22), (4, -36), (42, -22), (68, 10), (56, 40), (42, 74), (10, 84), (-4, 48), (-36, 34)], float)
+ILIUM = np.array(
+    [(-48, 2), (-28, -22), (4, -36), (42, -22), (68, 10), (56, 40), (42, 74), (10, 84), (-4, 48), (-36, 34)], float
+)
 
 
 def draw_pelvis(canvas, sacrum, rng, look, scale):
@@ -232,22 +279,26 @@ def draw_pelvis(canvas, sacrum, rng, look, scale):
         wing = smooth_curve(np.vstack([wing, wing[:1]]), 70) * size @ turn.T + centre + rng.normal(0, 7, 2)
         canvas.fill(wing, strength * rng.uniform(0.5, 1.1), soften=rng.uniform(0.3, 3))
         start, length = rng.integers(0, 70), rng.integers(25, 70)
-        canvas.line(np.roll(wing, -start, axis=0)[:length], rng.uniform(0.9, 2.6), rng.uniform(0.05, 0.35) * look["line"])
-    for _ in range(rng.integers(1, 6)):                    # crest, arcuate and sciatic lines
+        canvas.line(
+            np.roll(wing, -start, axis=0)[:length], rng.uniform(0.9, 2.6), rng.uniform(0.05, 0.35) * look["line"]
+        )
+    for _ in range(rng.integers(1, 6)):  # crest, arcuate and sciatic lines
         start = centre + np.array([rng.uniform(-45, 50), rng.uniform(-38, 30)]) * scale
         heading, bend, points = rng.uniform(0.3, 2.6), rng.normal(0, 0.12), [start]
         for _ in range(rng.integers(4, 11)):
             points.append(points[-1] + rng.uniform(7, 13) * np.array([np.cos(heading), np.sin(heading)]))
             heading += bend
         canvas.line(smooth_curve(points), rng.uniform(0.9, 3), rng.uniform(0.04, 0.3) * look["line"])
-    if rng.uniform() < 0.75:                               # femoral heads
+    if rng.uniform() < 0.75:  # femoral heads
         hip = centre + np.array([rng.uniform(15, 65), rng.uniform(75, 115)]) * scale
         for _ in range(2):
             found = canvas.ellipse_coordinates(hip + rng.normal(0, 5, 2), np.array([24, 24]) * scale, 0)
             if found is not None:
                 where, distance = found
-                canvas.sum[where] += (rng.uniform(0.1, 0.45) * np.sqrt(np.clip(1 - distance, 0, 1))
-                                      + 0.12 * look["line"] * np.exp(-((np.sqrt(distance) - 1.08) / 0.04) ** 2)).astype(np.float32)
+                canvas.sum[where] += (
+                    rng.uniform(0.1, 0.45) * np.sqrt(np.clip(1 - distance, 0, 1))
+                    + 0.12 * look["line"] * np.exp(-(((np.sqrt(distance) - 1.08) / 0.04) ** 2))
+                ).astype(np.float32)
 
 
 def draw_ribs(canvas, bodies, rng, look):

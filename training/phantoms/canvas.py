@@ -27,11 +27,11 @@ def fractal_noise(rng, shape, coarsest=3, octaves=6, persistence=0.55):
     """Octaves of smooth noise, about unit deviation."""
     out, weight, total = np.zeros(shape, np.float32), 1.0, 0.0
     for octave in range(octaves):
-        cells = coarsest * 2 ** octave
+        cells = coarsest * 2**octave
         if cells > shape[0]:
             break
         out += smooth_noise(rng, shape, cells, weight)
-        total += weight ** 2
+        total += weight**2
         weight *= persistence
     return out / np.sqrt(total)
 
@@ -107,7 +107,7 @@ class Canvas:
         t = np.clip(((x - start[0]) * axis[0] + (y - start[1]) * axis[1]) / max(axis @ axis, 1e-6), 0, 1)
         distance = np.hypot(x - start[0] - t * axis[0], y - start[1] - t * axis[1]) / radius
         chord = np.sqrt(np.clip(1 - distance * distance, 0, 1))
-        rim = np.exp(-((distance - 0.9) / 0.14) ** 2)
+        rim = np.exp(-(((distance - 0.9) / 0.14) ** 2))
         self.sum[where] += np.float32(amount) * (chord * (1 - wall) + wall * rim)
 
     def ellipse_coordinates(self, centre, radii, turn, margin=1.3):

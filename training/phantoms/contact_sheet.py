@@ -1,6 +1,6 @@
 """A picture of many phantoms at once, every third with its corners drawn: look before training.
 
-    python -m training.phantoms.contact_sheet sheet.png --version B [--first 0] [--films 18] [--ct projections.npz]
+python -m training.phantoms.contact_sheet sheet.png --version B [--first 0] [--films 18] [--ct projections.npz]
 """
 
 import argparse
@@ -32,10 +32,12 @@ def main():
     arguments.add_argument("--ct", type=Path)
     options = arguments.parse_args()
     projections = Projections.load(options.ct) if options.ct else None
-    tiles = [tile(render(options.first + i, options.version, projections=projections), 384, 256, i % 3 == 2)
-             for i in range(options.films)]
+    tiles = [
+        tile(render(options.first + i, options.version, projections=projections), 384, 256, i % 3 == 2)
+        for i in range(options.films)
+    ]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % options.columns)
-    rows = [np.hstack(tiles[i:i + options.columns]) for i in range(0, len(tiles), options.columns)]
+    rows = [np.hstack(tiles[i : i + options.columns]) for i in range(0, len(tiles), options.columns)]
     cv2.imwrite(str(options.out), np.vstack(rows))
 
 

@@ -1,7 +1,7 @@
 """Real soft tissue, pelvis and posterior bone behind a drawn spine: CT projections bent to a given geometry.
 
 Two openly licensed CTs are projected once in many poses (`prepare`). For each film a thin-plate spline carries the
-patient's own corners onto the corners of a freshly drawn spine, so that truth stays exact while everything else is real.
+patient's own corners onto those of a freshly drawn spine: truth stays exact while everything else is real.
 
     python -m training.phantoms.ct_tissue --data <shared data> OUT.npz
 
@@ -19,43 +19,93 @@ import numpy as np
 NAN = (np.nan, np.nan)
 # (anterior, superior) voxel of each corner in the mid-sagittal plane, read off by eye; order as LANDMARKS.
 PATIENTS = {
-    "pelvis_lumbar_ct": (58.5, [
-        (30.1, 101.7), (41.7, 105.8), NAN, NAN,
-        (33.0, 90.75), (45.25, 96.1), (42.9, 103.6), (29.75, 100.2),
-        (36.9, 79.7), (48.3, 82.8), (46.9, 91.4), (33.7, 89.25),
-        (37.6, 68.75), (51.06, 70.06), (50.06, 79.25), (36.75, 78.4),
-        (37.75, 58.4), (50.4, 55.75), (51.3, 65.4), (37.9, 66.4),
-        (33.7, 48.1), (43.6, 41.6), (48.4, 51.4), (37.0, 55.4),
-        (32.0, 46.4), (40.4, 38.75)]),
-    "abdomen_ct": (268.0, [
-        (181.5, 71.9), (210, 71.8), (208.5, 78.6), (179.5, 78.3),
-        (184.5, 63.7), (214.5, 63.8), (212, 70.7), (182.5, 70.5),
-        (187, 55.6), (219, 55.6), (218, 62.0), (185.5, 62.3),
-        (188, 47.4), (222, 47.6), (220.5, 54.3), (187, 54.2),
-        (187.7, 39.1), (223, 38.9), (222.5, 44.9), (188, 45.6),
-        (182, 31.5), (211, 28.5), (221, 35.2), (187.5, 37.3),
-        (178, 30.8), (201, 25.7)]),
+    "pelvis_lumbar_ct": (
+        58.5,
+        [
+            (30.1, 101.7),
+            (41.7, 105.8),
+            NAN,
+            NAN,
+            (33.0, 90.75),
+            (45.25, 96.1),
+            (42.9, 103.6),
+            (29.75, 100.2),
+            (36.9, 79.7),
+            (48.3, 82.8),
+            (46.9, 91.4),
+            (33.7, 89.25),
+            (37.6, 68.75),
+            (51.06, 70.06),
+            (50.06, 79.25),
+            (36.75, 78.4),
+            (37.75, 58.4),
+            (50.4, 55.75),
+            (51.3, 65.4),
+            (37.9, 66.4),
+            (33.7, 48.1),
+            (43.6, 41.6),
+            (48.4, 51.4),
+            (37.0, 55.4),
+            (32.0, 46.4),
+            (40.4, 38.75),
+        ],
+    ),
+    "abdomen_ct": (
+        268.0,
+        [
+            (181.5, 71.9),
+            (210, 71.8),
+            (208.5, 78.6),
+            (179.5, 78.3),
+            (184.5, 63.7),
+            (214.5, 63.8),
+            (212, 70.7),
+            (182.5, 70.5),
+            (187, 55.6),
+            (219, 55.6),
+            (218, 62.0),
+            (185.5, 62.3),
+            (188, 47.4),
+            (222, 47.6),
+            (220.5, 54.3),
+            (187, 54.2),
+            (187.7, 39.1),
+            (223, 38.9),
+            (222.5, 44.9),
+            (188, 45.6),
+            (182, 31.5),
+            (211, 28.5),
+            (221, 35.2),
+            (187.5, 37.3),
+            (178, 30.8),
+            (201, 25.7),
+        ],
+    ),
 }
-PIXEL = 1.0                       # mm of the stored projections
+PIXEL = 1.0  # mm of the stored projections
 
 
 @dataclass(frozen=True)
 class Projections:
-    soft: list                    # water-equivalent mm along the ray
+    soft: list  # water-equivalent mm along the ray
     bone: list
-    corners: list                 # (26, 2) in mm, y downwards, NaN where the volume ends
+    corners: list  # (26, 2) in mm, y downwards, NaN where the volume ends
 
     @staticmethod
     def load(path):
         with np.load(path) as stored:
             count = sum(key.startswith("soft") for key in stored.files)
-            return Projections([stored[f"soft{i}"] for i in range(count)], [stored[f"bone{i}"] for i in range(count)],
-                               [stored[f"corners{i}"] for i in range(count)])
+            return Projections(
+                [stored[f"soft{i}"] for i in range(count)],
+                [stored[f"bone{i}"] for i in range(count)],
+                [stored[f"corners{i}"] for i in range(count)],
+            )
 
 
 def prepare(data, out, poses=20, seed=7):
     import nibabel
     from scipy import ndimage
+
     rng = np.random.default_rng(seed)
     stored, count = {}, 0
     for name, (middle, corners) in PATIENTS.items():
@@ -64,7 +114,7 @@ def prepare(data, out, poses=20, seed=7):
         parts, _ = ndimage.label(volume > -400)
         sizes = np.bincount(parts.ravel())
         body = ndimage.binary_closing(parts == 1 + sizes[1:].argmax(), iterations=3)
-        volume[~ndimage.binary_fill_holes(body)] = -1000          # the couch
+        volume[~ndimage.binary_fill_holes(body)] = -1000  # the couch
         step = max(1, int(round(3 / spacing[0])))
         usable = volume.shape[0] // step * step
         volume = volume[:usable].reshape(-1, step, *volume.shape[1:]).mean(1)
@@ -73,16 +123,27 @@ def prepare(data, out, poses=20, seed=7):
         centre = (np.array(volume.shape) - 1) / 2 * scale
         for _ in range(poses):
             yaw, roll = np.radians(rng.normal(0, 4, 2))
-            turn = (np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]])
-                    @ np.array([[np.cos(roll), 0, -np.sin(roll)], [0, 1, 0], [np.sin(roll), 0, np.cos(roll)]]))
+            turn = np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]]) @ np.array(
+                [[np.cos(roll), 0, -np.sin(roll)], [0, 1, 0], [np.sin(roll), 0, np.cos(roll)]]
+            )
             matrix = np.diag(1 / scale) @ turn.T @ np.diag(scale)
-            turned = ndimage.affine_transform(volume, matrix, centre / scale - matrix @ (centre / scale), order=1, cval=-1000)
+            turned = ndimage.affine_transform(
+                volume, matrix, centre / scale - matrix @ (centre / scale), order=1, cval=-1000
+            )
             soft = (1 + np.clip(turned, -1000, 120) / 1000).sum(0) * scale[0]
             bone = (np.clip(turned - 150, 0, 1500) / 1000).sum(0) * scale[0]
             size = (round(soft.shape[0] * scale[1] / PIXEL), round(soft.shape[1] * scale[2] / PIXEL))
-            film = lambda plane: cv2.resize(np.ascontiguousarray(plane.T[::-1]), size, interpolation=cv2.INTER_CUBIC).astype(np.float16)
+            film = lambda plane: cv2.resize(
+                np.ascontiguousarray(plane.T[::-1]), size, interpolation=cv2.INTER_CUBIC
+            ).astype(np.float16)
             moved = (points - centre) @ turn.T + centre
-            flat = np.stack([(moved[:, 1] / scale[1] + 0.5) * scale[1], (volume.shape[2] - 0.5 - moved[:, 2] / scale[2]) * scale[2]], 1)
+            flat = np.stack(
+                [
+                    (moved[:, 1] / scale[1] + 0.5) * scale[1],
+                    (volume.shape[2] - 0.5 - moved[:, 2] / scale[2]) * scale[2],
+                ],
+                1,
+            )
             stored.update({f"soft{count}": film(soft), f"bone{count}": film(bone), f"corners{count}": flat})
             count += 1
     np.savez(out, **stored)
@@ -93,7 +154,7 @@ def similarity(source, target):
     a, b = source - source.mean(0), target - target.mean(0)
     u, s, vt = np.linalg.svd(a.T @ b)
     turn = vt.T @ np.diag([1, np.sign(np.linalg.det(vt.T @ u.T))]) @ u.T
-    scale = s.sum() / (a ** 2).sum()
+    scale = s.sum() / (a**2).sum()
     return lambda points: (points - source.mean(0)) @ turn.T * scale + target.mean(0)
 
 
@@ -104,7 +165,10 @@ def thin_plate(nodes, values):
     ones = np.c_[np.ones(len(nodes)), nodes]
     system = np.block([[kernel(distance) + 1e-3 * np.eye(len(nodes)), ones], [ones.T, np.zeros((3, 3))]])
     weights = np.linalg.solve(system, np.r_[values, np.zeros((3, 2))])
-    return lambda points: kernel(((points[:, None] - nodes[None]) ** 2).sum(-1)) @ weights[:-3] + np.c_[np.ones(len(points)), points] @ weights[-3:]
+    return lambda points: (
+        kernel(((points[:, None] - nodes[None]) ** 2).sum(-1)) @ weights[:-3]
+        + np.c_[np.ones(len(points)), points] @ weights[-3:]
+    )
 
 
 def draw(canvas, landmarks, projections, rng):
@@ -115,24 +179,43 @@ def draw(canvas, landmarks, projections, rng):
     known = np.isfinite(corners).all(1)
     source, target = corners[known], landmarks[known]
     height, width = soft.shape
-    frame = np.array([(x * width, y * height) for x in (0, 0.33, 0.67, 1) for y in (0, 0.33, 0.67, 1)
-                      if x in (0, 1) or y in (0, 1)]) * PIXEL
+    frame = (
+        np.array(
+            [
+                (x * width, y * height)
+                for x in (0, 0.33, 0.67, 1)
+                for y in (0, 0.33, 0.67, 1)
+                if x in (0, 1) or y in (0, 1)
+            ]
+        )
+        * PIXEL
+    )
     carried = similarity(source, target)(frame) + rng.normal(0, 5, frame.shape)
     spline = thin_plate(np.r_[target, carried], np.r_[source, frame])
     rows, columns = canvas.shape
     coarse = (max(3, rows // 6), max(3, columns // 6))
-    grid_y, grid_x = np.meshgrid((np.arange(coarse[0]) + 0.5) * rows / coarse[0] - 0.5,
-                                 (np.arange(coarse[1]) + 0.5) * columns / coarse[1] - 0.5, indexing="ij")
+    grid_y, grid_x = np.meshgrid(
+        (np.arange(coarse[0]) + 0.5) * rows / coarse[0] - 0.5,
+        (np.arange(coarse[1]) + 0.5) * columns / coarse[1] - 0.5,
+        indexing="ij",
+    )
     origin = spline(np.stack([grid_x.ravel(), grid_y.ravel()], 1) * canvas.pixel).reshape(*coarse, 2).astype(np.float32)
     origin = cv2.resize(origin, (columns, rows), interpolation=cv2.INTER_CUBIC) / PIXEL - 0.5
     border = cv2.BORDER_REPLICATE if rng.uniform() < 0.6 else cv2.BORDER_CONSTANT
     fetch = lambda plane: cv2.remap(plane, origin[..., 0], origin[..., 1], cv2.INTER_CUBIC, borderMode=border)
-    bone = bone + rng.uniform(0, 1.5) * (bone - cv2.GaussianBlur(bone, (0, 0), 2.5))   # undo some of the slices' blur
+    bone = bone + rng.uniform(0, 1.5) * (bone - cv2.GaussianBlur(bone, (0, 0), 2.5))  # undo some of the slices' blur
     canvas.sum += np.clip(fetch(soft), 0, None) * rng.uniform(0.006, 0.014)
     canvas.sum += np.clip(fetch(bone), 0, None) * np.exp(rng.uniform(np.log(0.012), np.log(0.06)))
     inside = (origin[..., 1] > 0) & (origin[..., 1] < height - 1)
-    return lambda points: known & np.array([
-        0 <= int(y) < rows and 0 <= int(x) < columns and bool(inside[int(y), int(x)]) for x, y in np.nan_to_num(points, nan=-9)])
+    return lambda points: (
+        known
+        & np.array(
+            [
+                0 <= int(y) < rows and 0 <= int(x) < columns and bool(inside[int(y), int(x)])
+                for x, y in np.nan_to_num(points, nan=-9)
+            ]
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 import cv2
 import numpy as np
 
-from .canvas import smooth_noise, fractal_noise
-
 
 def blur(film, millimetres, pixel):
     sigma = millimetres / pixel
@@ -15,7 +13,9 @@ def wide_blur(film, millimetres, pixel):
     """A broad Gaussian, computed on a small copy."""
     sigma = millimetres / pixel
     factor = max(1, int(sigma / 3))
-    small = cv2.resize(film, (max(4, film.shape[1] // factor), max(4, film.shape[0] // factor)), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        film, (max(4, film.shape[1] // factor), max(4, film.shape[0] // factor)), interpolation=cv2.INTER_AREA
+    )
     small = cv2.GaussianBlur(small, (0, 0), sigma / factor)
     return cv2.resize(small, film.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
@@ -24,7 +24,7 @@ def expose(attenuation, pixel, rng, noise=(3.2, 5.0)):
     """Transmission with scatter and quantum noise, back to log. Noise per area is the same at every pixel size."""
     transmitted = np.exp(-np.clip(attenuation, 0, 9))
     transmitted = transmitted + rng.uniform(0.02, 0.35) * wide_blur(transmitted, rng.uniform(18, 60), pixel)
-    photons = 10 ** rng.uniform(*noise) * 3 * pixel ** 2
+    photons = 10 ** rng.uniform(*noise) * 3 * pixel**2
     counts = transmitted * photons
     noisy = counts + rng.standard_normal(counts.shape, dtype=np.float32) * np.sqrt(counts)
     return -np.log(np.clip(noisy / photons, 3e-4, None)).astype(np.float32)
@@ -56,7 +56,9 @@ def process(film, pixel, rng, style):
     film = np.clip(film, 0, 1)
     if rng.uniform() < (0.4 if style == "shell" else 0.25):
         tiles = (int(rng.integers(2, 8)), int(rng.integers(2, 8)))
-        film = cv2.createCLAHE(rng.uniform(1, 4), tiles).apply((film * 65535).astype(np.uint16)).astype(np.float32) / 65535
+        film = (
+            cv2.createCLAHE(rng.uniform(1, 4), tiles).apply((film * 65535).astype(np.uint16)).astype(np.float32) / 65535
+        )
     return film * rng.uniform(0.6, 1.0) + (rng.uniform(0, 0.15) if rng.uniform() < 0.3 else 0)
 
 
@@ -70,7 +72,15 @@ def collimate(film, rng, chance):
     top, bottom = rng.uniform(0, deep * 0.7) * height, (1 - rng.uniform(0, deep * 0.4)) * height
     slant = rng.normal(0, 0.012) * height
     mask = np.zeros((height, width), np.uint8)
-    cv2.fillPoly(mask, [np.array([[left, top], [right, top + slant], [right - slant, bottom], [left - slant, bottom - slant]]).astype(np.int32)], 255)
+    cv2.fillPoly(
+        mask,
+        [
+            np.array(
+                [[left, top], [right, top + slant], [right - slant, bottom], [left - slant, bottom - slant]]
+            ).astype(np.int32)
+        ],
+        255,
+    )
     mask = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), max(0.5, height / 500))
     outside = rng.uniform(0, 0.2) if rng.uniform() < 0.93 else rng.uniform(0.7, 1.0)
     return film * mask + outside * (1 - mask)

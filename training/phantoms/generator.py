@@ -1,7 +1,8 @@
 """Lateral lumbar phantoms: `render(seed, version, ...)` gives a film, its corners and what is known about it.
 
-Versions A and B are trained on, and T, which bends real CT projections to the drawn geometry. Version C shares the anatomy tables, nothing of the rendering of bone, texture
-and processing, and is never trained on: it stands in for another hospital.
+Versions A and B are trained on, and T, which bends real CT projections to the drawn geometry. Version C shares the
+anatomy tables, nothing of the rendering of bone, texture and processing, and is never trained on: it stands in for
+another hospital.
 """
 
 import hashlib
@@ -13,38 +14,38 @@ import numpy as np
 
 from . import bones, ct_tissue, detector, hardware, tissue
 from .canvas import Canvas, fractal_noise, smooth_noise
-from .geometry import FROM_BELOW, LEVELS, Prevalence, build_spine
+from .geometry import FROM_BELOW, Prevalence, build_spine, measured_offsets
 
 STYLE = {"A": "solid", "B": "sliced", "C": "shell", "T": "sliced"}
 
 
 @dataclass(frozen=True)
 class Film:
-    image: np.ndarray            # float32 in 0..1, bone bright
-    landmarks: np.ndarray        # (26, 2) in pixels; may lie outside the film
+    image: np.ndarray  # float32 in 0..1, bone bright
+    landmarks: np.ndarray  # (26, 2) in pixels; may lie outside the film
     pixel_mm: float
     spine: object
-    facing: str                  # the side of the film that the patient's front is on
+    facing: str  # the side of the film that the patient's front is on
     implants: bool
     version: str
     seed: int
 
     def offsets(self):
-        from .geometry import measured_offsets
         return measured_offsets(self.landmarks)
 
 
 @dataclass(frozen=True)
 class Setting:
     """What a caller may pin; None is drawn at random."""
+
     prevalence: Prevalence = field(default_factory=Prevalence)
     displacement: dict = None
     fractures: dict = None
     film_height_mm: float = None
-    aspect: float = None          # width / height
+    aspect: float = None  # width / height
     facing: str = None
-    implants: float = 0.28        # chance
-    clean: bool = False           # no rulings, seams, letters or blades; ordinary contrast
+    implants: float = 0.28  # chance
+    clean: bool = False  # no rulings, seams, letters or blades; ordinary contrast
 
 
 def generator_hash():
@@ -86,7 +87,7 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
     soft = canvas.sum
     canvas.sum = np.zeros(shape, np.float32)
     draw_skeleton(canvas, spine, rng, style, setting, bare=version == "T")
-    if version == "T":                                       # the CT has its own bones: only sharpen them
+    if version == "T":  # the CT has its own bones: only sharpen them
         canvas.sum *= rng.uniform(0, 0.7)
     canvas.blur(rng.uniform(0.15, 0.9))
     tissue.draw_vessels(canvas, spine, rng)
@@ -108,8 +109,16 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
         film = hardware.draw_stitch(film, rng, 0.25)
         film = detector.collimate(film, rng, 0.4)
         film = hardware.draw_markers(film, pixel, rng, 0.4)
-    return Film(np.clip(film, 0, 1).astype(np.float32), landmarks.astype(np.float32), float(pixel), spine, facing,
-                bool(implants), version, int(seed))
+    return Film(
+        np.clip(film, 0, 1).astype(np.float32),
+        landmarks.astype(np.float32),
+        float(pixel),
+        spine,
+        facing,
+        bool(implants),
+        version,
+        int(seed),
+    )
 
 
 def place(spine, canvas, rng):
@@ -117,7 +126,7 @@ def place(spine, canvas, rng):
     height, width = canvas.y[-1, 0], canvas.x[0, -1]
     turn = bones.rotation(np.radians(rng.normal(0, 6)))
     sacrum = spine.sacrum[0][3]
-    low = rng.uniform(0.9, 0.98) if rng.uniform() < 0.1 else rng.uniform(0.60, 0.90)
+    low = rng.uniform(0.84, 0.97) if rng.uniform() < 0.25 else rng.uniform(0.60, 0.90)
     # never so low a sacrum on a tall film that most of the spine is cut off, nor the reverse
     reach = 215 * spine.scale
     low = max(low, min(0.92, (reach - rng.uniform(-10, 70)) / height))
@@ -131,7 +140,7 @@ def place(spine, canvas, rng):
 def draw_skeleton(canvas, spine, rng, style, setting, bare=False):
     """All bones, or with `bare` only the bodies."""
     shape = canvas.shape
-    frail = float(np.clip(rng.beta(2, 2.2), 0, 1))          # loss of mineral: less core, thinner plates
+    frail = float(np.clip(rng.beta(2, 2.2), 0, 1))  # loss of mineral: less core, thinner plates
     density = log_uniform(rng, 0.003, 0.022) * (1.25 - 0.6 * frail)
     cortex = log_uniform(rng, 0.008, 0.034) * (1.2 - 0.4 * frail)
     if setting.clean:
@@ -141,14 +150,24 @@ def draw_skeleton(canvas, spine, rng, style, setting, bare=False):
     width = rng.uniform(42, 54) * spine.scale
     arch = log_uniform(rng, 0.12, 0.6) if rng.uniform() < 0.35 else density * width * rng.uniform(0.5, 1.5) + 0.08
     look = {
-        "density": density, "cortex": cortex, "texture": texture, "beam": beam, "rind": rng.uniform(0.05, 0.5),
-        "width": width, "edge": rng.uniform(0.3, 0.9), "plate": rng.uniform(0.5, 1.1),
-        "back_wall": rng.uniform(0.1, 0.8), "wall": rng.uniform(0.6, 1.6), "core": rng.uniform(0.6, 2.5),
-        "divergence": rng.uniform(0.0005, 0.0012), "arch": arch, "arch_wall": rng.uniform(0.2, 0.6),
+        "density": density,
+        "cortex": cortex,
+        "texture": texture,
+        "beam": beam,
+        "rind": rng.uniform(0.05, 0.5),
+        "width": width,
+        "edge": rng.uniform(0.3, 0.9),
+        "plate": rng.uniform(0.5, 1.1),
+        "back_wall": rng.uniform(0.1, 0.8),
+        "wall": rng.uniform(0.6, 1.6),
+        "core": rng.uniform(0.6, 2.5),
+        "divergence": rng.uniform(0.0005, 0.0012),
+        "arch": arch,
+        "arch_wall": rng.uniform(0.2, 0.6),
         "line": log_uniform(rng, 0.3, 1.6),
     }
     tilt, turn = np.radians(rng.normal(0, 5)), np.radians(rng.normal(0, 5))
-    curve = np.radians(rng.normal(0, 2.2))                  # scoliosis: tilt changes from level to level
+    curve = np.radians(rng.normal(0, 2.2))  # scoliosis: tilt changes from level to level
     spurs = rng.uniform() < 0.35
     if not bare:
         bones.draw_pelvis(canvas, spine.sacrum, rng, look, spine.scale)
@@ -160,9 +179,11 @@ def draw_skeleton(canvas, spine, rng, style, setting, bare=False):
         if fracture and fracture[0] == "biconcave":
             cavity = (fracture[1] * rng.uniform(0.2, 0.33), fracture[1] * rng.uniform(0.33, 0.42))
         return {
-            "cavity": cavity, "waist": (rng.uniform(0.01, 0.06), rng.uniform(0.03, 0.1)),
+            "cavity": cavity,
+            "waist": (rng.uniform(0.01, 0.06), rng.uniform(0.03, 0.1)),
             "spur": (rng.uniform(0, 0.16), rng.uniform(0, 0.16)) if spurs and rng.uniform() < 0.6 else (0, 0),
-            "rounding": rng.uniform(0.02, 0.12), "opening": abs(rng.normal(0, 1.4)),
+            "rounding": rng.uniform(0.02, 0.12),
+            "opening": abs(rng.normal(0, 1.4)),
             "tilt": tilt + curve * (number - 3) + np.radians(rng.normal(0, 1)),
             "rotation": turn + np.radians(rng.normal(0, 1.5)),
             "crush": rng.uniform(0, 0.4) if fracture and fracture[0] != "biconcave" else 0,
@@ -178,7 +199,9 @@ def draw_skeleton(canvas, spine, rng, style, setting, bare=False):
         if bare:
             continue
         lysis = spine.displacement[name] > 0.07 and name == "L5" and rng.uniform() < 0.7
-        bones.draw_posterior(arches, quad, rng, own, spine.scale, lysis, thoracic=name.startswith("T") and name != "T12")
+        bones.draw_posterior(
+            arches, quad, rng, own, spine.scale, lysis, thoracic=name.startswith("T") and name != "T12"
+        )
     # Overlapping processes are one plate of bone rather than a string of beads: let their sum saturate.
     most = arch * rng.uniform(0.9, 2.2)
     arches.sum = most * np.tanh(arches.sum / most)
@@ -191,9 +214,12 @@ def bone_texture(shape, pixel, rng, style):
     rough = rng.uniform(0.3, 1.3)
     if style == "shell":
         return fractal_noise(rng, shape, 12, 6, 0.85) * rng.uniform(0.04, 0.22)
-    rows = max(8, int(shape[0] * pixel / 0.9))              # streaks keep their size in mm at any pixel size
+    rows = max(8, int(shape[0] * pixel / 0.9))  # streaks keep their size in mm at any pixel size
     columns = max(8, int(shape[1] * pixel / 0.9))
     streaks = cv2.GaussianBlur(rng.standard_normal((rows, columns)).astype(np.float32), (0, 0), sigmaX=0.8, sigmaY=2.6)
     streaks = cv2.resize(streaks, shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return (streaks * rng.uniform(0.05, 0.5) + smooth_noise(rng, shape, shape[0] * pixel / 15, 0.08)
-            + smooth_noise(rng, shape, shape[0] * pixel / 5, 0.05)) * rough
+    return (
+        streaks * rng.uniform(0.05, 0.5)
+        + smooth_noise(rng, shape, shape[0] * pixel / 15, 0.08)
+        + smooth_noise(rng, shape, shape[0] * pixel / 5, 0.05)
+    ) * rough

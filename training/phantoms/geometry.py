@@ -21,31 +21,96 @@ SLIP_LEVELS = ("T12", "L1", "L2", "L3", "L4", "L5")
 # Means and standard deviations of 30 hand-labelled real films (posterior-corner offset and disc height as
 # fractions of the lower end plate, body height and depth relative to depth). Values above T11 continue the trend.
 NORMAL_OFFSET = {
-    "L5": (-0.022, 0.078), "L4": (-0.060, 0.061), "L3": (-0.030, 0.057), "L2": (-0.048, 0.031),
-    "L1": (-0.043, 0.033), "T12": (-0.021, 0.029), "T11": (-0.02, 0.03), "T10": (-0.02, 0.03),
-    "T9": (-0.02, 0.03), "T8": (-0.02, 0.03), "T7": (-0.02, 0.03), "T6": (-0.02, 0.03), "T5": (-0.02, 0.03),
+    "L5": (-0.022, 0.078),
+    "L4": (-0.060, 0.061),
+    "L3": (-0.030, 0.057),
+    "L2": (-0.048, 0.031),
+    "L1": (-0.043, 0.033),
+    "T12": (-0.021, 0.029),
+    "T11": (-0.02, 0.03),
+    "T10": (-0.02, 0.03),
+    "T9": (-0.02, 0.03),
+    "T8": (-0.02, 0.03),
+    "T7": (-0.02, 0.03),
+    "T6": (-0.02, 0.03),
+    "T5": (-0.02, 0.03),
 }
 DISC_HEIGHT = {
-    "L5": (0.29, 0.06), "L4": (0.27, 0.08), "L3": (0.26, 0.07), "L2": (0.26, 0.05), "L1": (0.23, 0.05),
-    "T12": (0.21, 0.04), "T11": (0.18, 0.03), "T10": (0.16, 0.03), "T9": (0.15, 0.03), "T8": (0.14, 0.03),
-    "T7": (0.14, 0.03), "T6": (0.14, 0.03), "T5": (0.14, 0.03),
+    "L5": (0.29, 0.06),
+    "L4": (0.27, 0.08),
+    "L3": (0.26, 0.07),
+    "L2": (0.26, 0.05),
+    "L1": (0.23, 0.05),
+    "T12": (0.21, 0.04),
+    "T11": (0.18, 0.03),
+    "T10": (0.16, 0.03),
+    "T9": (0.15, 0.03),
+    "T8": (0.14, 0.03),
+    "T7": (0.14, 0.03),
+    "T6": (0.14, 0.03),
+    "T5": (0.14, 0.03),
 }
 FRONT_TO_BACK_HEIGHT = {
-    "L5": (1.16, 0.08), "L4": (1.08, 0.07), "L3": (1.04, 0.06), "L2": (0.99, 0.05), "L1": (0.94, 0.05),
-    "T12": (0.97, 0.03), "T11": (0.94, 0.03), "T10": (0.94, 0.03), "T9": (0.94, 0.03), "T8": (0.94, 0.03),
-    "T7": (0.94, 0.03), "T6": (0.94, 0.03), "T5": (0.94, 0.03),
+    "L5": (1.16, 0.08),
+    "L4": (1.08, 0.07),
+    "L3": (1.04, 0.06),
+    "L2": (0.99, 0.05),
+    "L1": (0.94, 0.05),
+    "T12": (0.97, 0.03),
+    "T11": (0.94, 0.03),
+    "T10": (0.94, 0.03),
+    "T9": (0.94, 0.03),
+    "T8": (0.94, 0.03),
+    "T7": (0.94, 0.03),
+    "T6": (0.94, 0.03),
+    "T5": (0.94, 0.03),
 }
 DEPTH = {
-    "L5": (0.99, 0.04), "L4": (1.00, 0.04), "L3": (1.0, 0.0), "L2": (0.98, 0.04), "L1": (0.95, 0.05),
-    "T12": (0.92, 0.06), "T11": (0.89, 0.06), "T10": (0.87, 0.05), "T9": (0.85, 0.05), "T8": (0.83, 0.05),
-    "T7": (0.81, 0.05), "T6": (0.79, 0.05), "T5": (0.77, 0.05),
+    "L5": (0.99, 0.04),
+    "L4": (1.00, 0.04),
+    "L3": (1.0, 0.0),
+    "L2": (0.98, 0.04),
+    "L1": (0.95, 0.05),
+    "T12": (0.92, 0.06),
+    "T11": (0.89, 0.06),
+    "T10": (0.87, 0.05),
+    "T9": (0.85, 0.05),
+    "T8": (0.83, 0.05),
+    "T7": (0.81, 0.05),
+    "T6": (0.79, 0.05),
+    "T5": (0.77, 0.05),
 }
-HEIGHT = {"L5": 0.85, "L4": 0.85, "L3": 0.86, "L2": 0.88, "L1": 0.88, "T12": 0.89, "T11": 0.86, "T10": 0.84,
-          "T9": 0.83, "T8": 0.82, "T7": 0.81, "T6": 0.8, "T5": 0.79}
+HEIGHT = {
+    "L5": 0.85,
+    "L4": 0.85,
+    "L3": 0.86,
+    "L2": 0.88,
+    "L1": 0.88,
+    "T12": 0.89,
+    "T11": 0.86,
+    "T10": 0.84,
+    "T9": 0.83,
+    "T8": 0.82,
+    "T7": 0.81,
+    "T6": 0.8,
+    "T5": 0.79,
+}
 # Lordosis that each disc contributes, in degrees.
-DISC_WEDGE = {"L5": (14, 5), "L4": (13, 4), "L3": (9.5, 3.5), "L2": (7, 3), "L1": (5, 3), "T12": (2.5, 2.5),
-              "T11": (1, 1.5), "T10": (0, 1.5), "T9": (-0.5, 1.5), "T8": (-1, 1.5),
-              "T7": (-2, 1.5), "T6": (-2, 1.5), "T5": (-2, 1.5)}
+DISC_WEDGE = {
+    "L5": (14, 5),
+    "L4": (13, 4),
+    "L3": (9.5, 3.5),
+    "L2": (7, 3),
+    "L1": (5, 3),
+    "T12": (2.5, 2.5),
+    "T11": (1, 1.5),
+    "T10": (0, 1.5),
+    "T9": (-0.5, 1.5),
+    "T8": (-1, 1.5),
+    "T7": (-2, 1.5),
+    "T6": (-2, 1.5),
+    "T5": (-2, 1.5),
+}
 
 
 def along(angle):
@@ -62,15 +127,20 @@ def upward(angle):
 class Spine:
     bodies: dict
     sacrum: list
-    displacement: dict            # slip beyond the normal offset, fraction of the lower end plate
-    offset: dict                  # posterior-corner offset as measured, normal part included
+    displacement: dict  # slip beyond the normal offset, fraction of the lower end plate
+    offset: dict  # posterior-corner offset as measured, normal part included
     fractures: dict = field(default_factory=dict)
     scale: float = 1.0
 
     def moved(self, transform):
-        return Spine({name: transform(quad) for name, quad in self.bodies.items()},
-                     [transform(quad) for quad in self.sacrum], self.displacement, self.offset, self.fractures,
-                     self.scale)
+        return Spine(
+            {name: transform(quad) for name, quad in self.bodies.items()},
+            [transform(quad) for quad in self.sacrum],
+            self.displacement,
+            self.offset,
+            self.fractures,
+            self.scale,
+        )
 
     def landmarks(self):
         points = [self.bodies[level] for level in LEVELS]
@@ -80,6 +150,7 @@ class Spine:
 @dataclass(frozen=True)
 class Prevalence:
     """How often a generator draws what is not normal."""
+
     slip: float = 0.5
     retrolisthesis: float = 0.12
     fracture: float = 0.22
@@ -89,8 +160,9 @@ class Prevalence:
 
 def draw_displacements(rng, prevalence):
     """Normal scatter stays within 5 %; a slip starts at 9 %, so that truth is never a coin toss."""
-    displacement = {name: float(np.clip(rng.normal(0, 0.6 * NORMAL_OFFSET[name][1]), -0.05, 0.05))
-                    for name in FROM_BELOW}
+    displacement = {
+        name: float(np.clip(rng.normal(0, 0.6 * NORMAL_OFFSET[name][1]), -0.05, 0.05)) for name in FROM_BELOW
+    }
     if rng.uniform() < prevalence.slip:
         count = 1 if rng.uniform() < 0.85 else 2
         for name in rng.choice(["L2", "L3", "L4", "L5"], count, replace=False, p=[0.06, 0.14, 0.42, 0.38]):
@@ -117,7 +189,7 @@ def build_spine(rng, prevalence=Prevalence(), displacement=None, fractures=None)
     depth3 = 34.5 * np.exp(normal(0, 0.09))
     curve = np.clip(normal(*prevalence.lordosis) + 0.2, -0.1, 1.7)
     slope = np.radians(np.clip(14 + 26 * curve + normal(0, 7), 0, 72))
-    tall = normal(1, 0.085)                                  # tall or squat bodies run through the whole spine
+    tall = normal(1, 0.085)  # tall or squat bodies run through the whole spine
     thick = np.clip(normal(1, 0.15), 0.6, 1.4)
 
     sacrum_depth = depth3 * np.clip(normal(0.96, 0.06), 0.8, 1.12)
@@ -171,22 +243,23 @@ def build_sacrum(rng, slope, depth):
         next_angle = angle - np.radians(rng.uniform(3, 14))
         next_back = back + down * height * first * rng.normal(1, 0.06)
         next_back = next_back + along(angle) * depth * rng.uniform(0.0, 0.08)
-        next_depth = depth * taper * rng.normal(1, 0.05)
+        next_depth = depth * taper * rng.normal(1, 0.07)
         quads.append(np.array([next_back, next_back + along(next_angle) * next_depth, top_front, back]))
         angle, depth = next_angle, next_depth
-        back = next_back - upward(angle) * rng.uniform(0.8, 3.0)
+        # The remnant disc below S1 can be as open as a true one: S1 then looks like a sixth lumbar body.
+        back = next_back - upward(angle) * (rng.uniform(1.0, 6.5) if len(quads) == 1 else rng.uniform(0.8, 3.0))
         if len(quads) > 1:
             depth = max(depth, 9.0)
     return quads
 
 
 def measured_offsets(points):
-    """Offsets of (..., 26, 2) landmarks at T12/L1 to L5/S1, as fractions of the lower end plate; forwards is positive."""
+    """Offsets at T12/L1 to L5/S1 of (..., 26, 2) landmarks, in lower end plates; forwards is positive."""
     out = []
     for k in range(6):
         upper = points[..., 4 * k, :]
         low_back = points[..., 24, :] if k == 5 else points[..., 4 * k + 7, :]
         low_front = points[..., 25, :] if k == 5 else points[..., 4 * k + 6, :]
         axis = low_front - low_back
-        out.append(((upper - low_back) * axis).sum(-1) / np.maximum((axis ** 2).sum(-1), 1e-6))
+        out.append(((upper - low_back) * axis).sum(-1) / np.maximum((axis**2).sum(-1), 1e-6))
     return np.stack(out, -1)

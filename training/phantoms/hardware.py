@@ -16,22 +16,30 @@ def draw_implants(canvas, spine, rng, chance):
     names = [name for name in ("T9", "T10", "T11") + LEVELS if name in spine.bodies]
     count = int(rng.choice([2, 3, 4, 5, 7, 9], p=[0.3, 0.22, 0.16, 0.12, 0.1, 0.1]))
     last = int(rng.integers(min(count, 2) + 1, len(names) + 1))
-    chosen = names[max(0, last - count):last]
+    chosen = names[max(0, last - count) : last]
     if "screws" in kind:
         draw_screws(canvas, spine, rng, metal, chosen, with_sacrum=chosen[-1] == "L5" and rng.uniform() < 0.6)
     if kind == "plate":
-        wall = [spine.bodies[name][[1, 2]].mean(0) + along(direction(spine.bodies[name])) * rng.uniform(1, 5) for name in chosen[-2:]]
+        wall = [
+            spine.bodies[name][[1, 2]].mean(0) + along(direction(spine.bodies[name])) * rng.uniform(1, 5)
+            for name in chosen[-2:]
+        ]
         canvas.line(wall, rng.uniform(3, 7), metal, profile="wall")
         for point in wall:
-            canvas.capsule(point, point - along(rng.uniform(-0.2, 0.2)) * rng.uniform(16, 28), rng.uniform(1.8, 3), metal, 0.1)
+            canvas.capsule(
+                point, point - along(rng.uniform(-0.2, 0.2)) * rng.uniform(16, 28), rng.uniform(1.8, 3), metal, 0.1
+            )
             canvas.capsule(point, point, rng.uniform(3, 5.5), metal, 0.1)
     if "cage" in kind:
         lower = spine.bodies[chosen[-1]]
         middle = lower[[2, 3]].mean(0) + upward(direction(lower)) * 5
         half = along(direction(lower)) * rng.uniform(7, 14)
         thick = upward(direction(lower)) * rng.uniform(2, 5)
-        canvas.fill([middle - half - thick, middle + half - thick, middle + half + thick, middle - half + thick],
-                    metal * rng.uniform(0.1, 1), 0.3)
+        canvas.fill(
+            [middle - half - thick, middle + half - thick, middle + half + thick, middle - half + thick],
+            metal * rng.uniform(0.1, 1),
+            0.3,
+        )
     if kind == "cement":
         quad = spine.bodies[chosen[-1]]
         for _ in range(rng.integers(4, 12)):
@@ -58,13 +66,20 @@ def draw_screws(canvas, spine, rng, metal, chosen, with_sacrum):
             if threads > 1:
                 for t in np.linspace(0.3, 1, threads):
                     spot = head * (1 - t) + tip * t
-                    canvas.line([spot + upward(lean) * radius * 1.3, spot - upward(lean) * radius * 1.3], 0.8, metal * 0.4)
+                    canvas.line(
+                        [spot + upward(lean) * radius * 1.3, spot - upward(lean) * radius * 1.3], 0.8, metal * 0.4
+                    )
             canvas.capsule(head - upward(lean) * 4, head + upward(lean) * 4, rng.uniform(4, 6.5), metal, 0.1)
             heads[side].append(head)
     for side in heads:
         if len(side) > 1 and rng.uniform() < 0.93:
-            over = np.array([side[0] + (side[0] - side[1]) * rng.uniform(0.1, 0.5), *side,
-                             side[-1] + (side[-1] - side[-2]) * rng.uniform(0.1, 0.5)])
+            over = np.array(
+                [
+                    side[0] + (side[0] - side[1]) * rng.uniform(0.1, 0.5),
+                    *side,
+                    side[-1] + (side[-1] - side[-2]) * rng.uniform(0.1, 0.5),
+                ]
+            )
             canvas.line(over, rng.uniform(4.5, 6.5), metal * rng.uniform(0.6, 1.2), profile="wall")
 
 
@@ -81,8 +96,10 @@ def draw_grid(film, pixel, rng, chance):
     x, y = np.arange(width, dtype=np.float32)[None], np.arange(height, dtype=np.float32)[:, None]
     across = (x + lean * y - rng.uniform(0, step_x)) % step_x
     down = (y - lean * x - rng.uniform(0, step_y)) % step_y
-    ruling = np.maximum(np.exp(-(np.minimum(across, step_x - across) / thick) ** 2),
-                        np.exp(-(np.minimum(down, step_y - down) / thick) ** 2)) * min(1, thick * 1.6)
+    ruling = np.maximum(
+        np.exp(-((np.minimum(across, step_x - across) / thick) ** 2)),
+        np.exp(-((np.minimum(down, step_y - down) / thick) ** 2)),
+    ) * min(1, thick * 1.6)
     return film + bright * ruling * (film.max() if rng.uniform() < 0.5 else 1)
 
 
@@ -95,7 +112,9 @@ def draw_stitch(film, rng, chance):
     film = film.copy()
     film[row:] = film[row:] * rng.uniform(0.85, 1.15) + rng.uniform(-0.06, 0.06)
     if rng.uniform() < 0.7:
-        film[row:row + max(1, int(height / 384 * rng.uniform(0.6, 3)))] = rng.choice([rng.uniform(0, 0.3), rng.uniform(0.7, 1.0)])
+        film[row : row + max(1, int(height / 384 * rng.uniform(0.6, 3)))] = rng.choice(
+            [rng.uniform(0, 0.3), rng.uniform(0.7, 1.0)]
+        )
     return film
 
 
@@ -108,12 +127,21 @@ def draw_markers(film, pixel, rng, chance):
             text = str(rng.choice(["L", "R", "LAT", "L SPINE", "STAND", "AP", "LL", "7/3", "KV 90", "ERECT"]))
             at = (int(rng.uniform(0, 0.85) * width), int(rng.uniform(0.04, 0.99) * height))
             layer = np.zeros(film.shape, np.uint8)
-            cv2.putText(layer, text, at, cv2.FONT_HERSHEY_SIMPLEX, rng.uniform(0.25, 0.7) * unit, 255, max(1, int(unit * rng.uniform(1, 2.4))), cv2.LINE_AA)
+            cv2.putText(
+                layer,
+                text,
+                at,
+                cv2.FONT_HERSHEY_SIMPLEX,
+                rng.uniform(0.25, 0.7) * unit,
+                255,
+                max(1, int(unit * rng.uniform(1, 2.4))),
+                cv2.LINE_AA,
+            )
             if rng.uniform() < 0.3:
                 layer = layer[:, ::-1]
             film = film + (rng.uniform(0.75, 1.05) - film) * (layer.astype(np.float32) / 255)
-    if rng.uniform() < chance * 0.25:                        # a box of another brightness
+    if rng.uniform() < chance * 0.25:  # a box of another brightness
         x, y = int(rng.uniform(0, 0.9) * width), int(rng.uniform(0, 0.95) * height)
         film = film.copy()
-        film[y:y + int(rng.uniform(6, 22) * unit), x:x + int(rng.uniform(8, 60) * unit)] = rng.uniform(0, 1)
+        film[y : y + int(rng.uniform(6, 22) * unit), x : x + int(rng.uniform(8, 60) * unit)] = rng.uniform(0, 1)
     return film
