@@ -12,6 +12,7 @@ const keys: readonly (readonly [string, string])[] = [
   ['[  ]', 'darker, brighter (also drag up and down)'],
   ['{  }', 'less, more contrast (also drag left and right)'],
   ['0', 'brightness, contrast and view as at the start'],
+  ['Esc', 'back to the chart'],
   ['?', 'this list'],
 ];
 

@@ -428,6 +428,7 @@ export async function openRoom(
     '{': () => film.size && film.windowBy(0, -0.12),
     '}': () => film.size && film.windowBy(0, 0.12),
     '?': showKeys,
+    Escape: backToChart,
     overlay: { key: 'o', visible: () => overlay.visible, show: showOverlay },
   });
   const zoom = (factor: number) => {
@@ -442,6 +443,12 @@ export async function openRoom(
   // The EHR's page had the focus: without this the keys would go there.
   document.getElementById('panel')?.focus({ preventScroll: true });
   setTimeout(() => void poll(), pollMs);
+}
+
+/** SMART Web Messaging's "done"; it says nothing about anybody, so any EHR that frames the app may hear it. */
+function backToChart(): void {
+  if (window.parent !== window)
+    window.parent.postMessage({ messageId: crypto.randomUUID(), messageType: 'ui.done' }, '*');
 }
 
 function tone(finding: FindingView | undefined): OverlayContent['tone'] {
