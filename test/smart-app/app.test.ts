@@ -9,7 +9,7 @@ import { findingIdOf, readingIdOf } from '../../src/domain/identity.ts';
 import type { Reading } from '../../src/domain/finding.ts';
 import { studyUid } from '../../src/domain/ids.ts';
 import { sessionAnswer } from '../../src/viewer-api/contract.ts';
-import { browserMissing, openBrowser } from './browser.ts';
+import { browserInstalled, launchBrowser } from '../support/browser.ts';
 import { filmsFolder, pack, readingOf } from './demo-reading.ts';
 import { squareFilm, type Square } from './square-film.ts';
 import { ada, viewingRoom, type ViewingRoom } from './viewing-room.ts';
@@ -44,7 +44,7 @@ async function open(film: number, viewport = { width: 1280, height: 800 }, grant
 const filmShown = () => page.waitForFunction(() => document.querySelector('#film-note')?.hasAttribute('hidden'));
 const heading = () => page.textContent('h1');
 
-describe.skipIf(browserMissing)('the app', () => {
+describe.skipIf(!browserInstalled && !process.env['CI'])('the app', () => {
   beforeAll(async () => {
     room = await viewingRoom([
       ...names.map(demo),
@@ -62,7 +62,7 @@ describe.skipIf(browserMissing)('the app', () => {
         ),
       );
     }
-    browser = await openBrowser();
+    browser = await launchBrowser();
   });
   afterAll(async () => {
     await browser?.close();

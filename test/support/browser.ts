@@ -3,9 +3,10 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { chromium, type Page } from 'playwright-core';
+import { chromium, type Browser, type Page } from 'playwright-core';
 
-const executable = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+const known = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const executable = process.env['CHROMIUM'] ?? known.find((path) => existsSync(path)) ?? '/usr/bin/chromium';
 export const browserInstalled = existsSync(executable);
 if (!browserInstalled && !process.env['CI'])
   console.warn(`SKIPPED: tests in a browser; ${executable} is not installed (apt-get install chromium)`);
@@ -20,6 +21,10 @@ const flags = [
   '--disable-sync',
 ];
 
+/** A browser whose pages share nothing; each test opens and closes its own. */
+export const launchBrowser = (): Promise<Browser> => chromium.launch({ executablePath: executable, args: flags });
+
+/** One window with a profile of its own. */
 export async function openBrowser() {
   const profile = mkdtempSync(join(tmpdir(), 'wetread-browser-'));
   const context = await chromium.launchPersistentContext(profile, {
