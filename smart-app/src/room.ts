@@ -448,7 +448,7 @@ export async function openRoom(
 /** SMART Web Messaging's "done"; it says nothing about anybody, so any EHR that frames the app may hear it. */
 function backToChart(): void {
   if (window.parent !== window)
-    window.parent.postMessage({ messageId: crypto.randomUUID(), messageType: 'ui.done' }, '*');
+    window.parent.postMessage({ messageId: String(Date.now()), messageType: 'ui.done' }, '*');
 }
 
 function tone(finding: FindingView | undefined): OverlayContent['tone'] {
