@@ -128,7 +128,7 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('dicomweb-client in a b
       expect(others).toEqual([]);
       const { dataset } = readPart10(file);
       for (const tag of ['00080016', '00080018', '00280010', '00280011', '00280100', '00280004']) {
-        expect(metadata?.[tag]?.Value, tag).toEqual(dataset[tag]?.Value);
+        expect({ tag, value: metadata?.[tag]?.Value }).toEqual({ tag, value: dataset[tag]?.Value });
       }
       expect(metadata?.['7FE00010']).not.toHaveProperty('InlineBinary');
     }
