@@ -16,6 +16,7 @@ import { linkToChart } from './link-to-chart.ts';
 import { loadImages } from './load-images.ts';
 import { runModels } from './run-models.ts';
 import { selectSeries } from './select-series.ts';
+import { sideBySide } from './side-by-side.ts';
 
 export type AnalysisParts = {
   readonly archive: Archive;
@@ -46,17 +47,27 @@ export async function analyseStudy(parts: AnalysisParts, job: AnalysisJob): Prom
   const log = parts.logger.with({ studyUid: job.studyUid, attempt: job.attempt });
 
   await register.begin(job.studyUid, job.attempt);
-  const study = await findStudy(archive, job.studyUid, signal);
-  const record = await register.describe(study, await linkToChart(parts, study, job.patientId, signal));
-
-  const series = await archive.findSeries(job.studyUid, signal);
+  const [study, series] = await sideBySide(
+    (until) => findStudy(archive, job.studyUid, until),
+    (until) => archive.findSeries(job.studyUid, until),
+    signal,
+  );
   const { chosen, notes } = selectSeries(parts.models.packs, study, series);
+
+  const describe = async (until: AbortSignal) =>
+    register.describe(study, await linkToChart(parts, study, job.patientId, until));
   if (chosen.length === 0) {
+    await describe(signal);
     log.info('study skipped', { reason: 'no-pack-applies' });
     return register.settle(job.studyUid, { kind: 'skipped', reason: 'no-pack-applies', selection: notes });
   }
 
-  const images = await loadImages({ archive, decoder: parts.decoder }, job.studyUid, chosen, signal);
+  // The pictures come while the chart is asked. A film that cannot be read is still put in its chart, where it is said to be unread.
+  const [record, images] = await sideBySide(
+    describe,
+    (until) => loadImages({ archive, decoder: parts.decoder }, job.studyUid, chosen, until),
+    signal,
+  );
   log.info('images loaded', { series: chosen.length, images: images.length });
 
   const { readings, packFailures } = await runModels(parts, record, chosen, images, signal);
