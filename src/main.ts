@@ -21,12 +21,16 @@ export async function runService(
   logger.info('stopped');
 }
 
+/** Ctrl+C reaches every process of the terminal's group, and npm and bin/wetread.mjs pass it on besides: that is one wish, not two. */
+const sameWishMs = 1_000;
+
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
     const first = () => {
+      const since = performance.now();
       for (const signal of ['SIGINT', 'SIGTERM'] as const) {
         process.off(signal, first);
-        process.on(signal, () => process.exit(1));
+        process.on(signal, () => performance.now() - since > sameWishMs && process.exit(1));
       }
       resolve();
     };

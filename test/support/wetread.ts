@@ -3,22 +3,69 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '../..');
-export const wetreadMain = join(root, 'src/cli/wetread.ts');
+const main = join(root, 'src/cli/wetread.ts');
 export const wetreadBin = join(root, 'bin/wetread.mjs');
 
 export type Said = { readonly code: number | string; readonly out: string; readonly err: string };
 
-/** `env` is all it gets besides the PATH: settings of the machine the test runs on must not reach it. */
-export function wetread(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Said> {
-  return new Promise((resolve, reject) => {
-    const run = spawn(process.execPath, [wetreadMain, ...args], {
-      env: { PATH: process.env['PATH'], ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let [out, err] = ['', ''];
-    run.stdout.on('data', (chunk) => (out += String(chunk)));
-    run.stderr.on('data', (chunk) => (err += String(chunk)));
-    run.once('error', reject);
-    run.once('close', (code, signal) => resolve({ code: code ?? signal ?? 'gone', out, err }));
+export type Running = {
+  readonly pid: number;
+  /** Resolves when standard output matches; rejects when the process ends without. */
+  says(pattern: RegExp): Promise<string>;
+  readonly ended: Promise<Said>;
+};
+
+const living = new Set<number>();
+
+/**
+ * `env` is all it gets besides the PATH: settings of the machine the test runs on must not reach it.
+ * `command` is what runs it; by default the Node of the test.
+ */
+export function startWetread(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  command: readonly [string, ...string[]] = [process.execPath, main],
+): Running {
+  const [program, ...before] = command;
+  const run = spawn(program, [...before, ...args], {
+    env: { PATH: process.env['PATH'], ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // A process group of its own, as a terminal gives it: a signal can be sent to all of it.
+    detached: true,
   });
+  const pid = run.pid ?? 0;
+  living.add(pid);
+  let [out, err] = ['', ''];
+  const looks = new Set<() => void>();
+  run.stdout.on('data', (chunk) => {
+    out += String(chunk);
+    for (const look of looks) look();
+  });
+  run.stderr.on('data', (chunk) => (err += String(chunk)));
+  const ended = new Promise<Said>((resolve, reject) => {
+    run.once('error', reject);
+    run.once('close', (code, signal) => {
+      living.delete(pid);
+      resolve({ code: code ?? signal ?? 'gone', out, err });
+    });
+  });
+  return {
+    pid,
+    ended,
+    says: (pattern) =>
+      new Promise((resolve, reject) => {
+        const look = () => pattern.test(out) && resolve(out);
+        looks.add(look);
+        look();
+        void ended.then(({ code }) => reject(new Error(`ended with ${code} without ${pattern}:\n${out}\n${err}`)));
+      }),
+  };
+}
+
+export const wetread = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Said> =>
+  startWetread(args, env).ended;
+
+/** For `afterEach`: whatever a failed test left running. */
+export function endWetread(): void {
+  for (const pid of living) process.kill(-pid, 'SIGKILL');
 }

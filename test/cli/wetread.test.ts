@@ -1,0 +1,71 @@
+/** `wetread` as a whole: the list of commands, help everywhere, and what wrong use is answered with. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { wetread } from '../support/wetread.ts';
+
+const folder = join(import.meta.dirname, '../../src/cli');
+/** Every file that exports a command, so that one that is not on the list is noticed. */
+const commands = readdirSync(folder)
+  .filter((file) => /^export const command\b/m.test(readFileSync(join(folder, file), 'utf8')))
+  .map((file) => file.replace('.ts', ''));
+
+describe('wetread', () => {
+  test('lists every command with what it is for', async () => {
+    const { code, out, err } = await wetread(['--help']);
+    expect([code, err]).toEqual([0, '']);
+    const listed = [...out.matchAll(/^ {2}(\S+) +\S.*$/gm)].map(([, name]) => name);
+    expect(listed.toSorted()).toEqual(commands.toSorted());
+    expect(commands).toContain('serve');
+  });
+
+  test('called without a command shows the same list, and exits 2', async () => {
+    const [bare, help] = [await wetread([]), await wetread(['help'])];
+    expect(bare).toEqual({ ...help, code: 2 });
+    expect(help.code).toBe(0);
+  });
+
+  test('names a command that it does not have, and exits 2', async () => {
+    const { code, out, err } = await wetread(['serv']);
+    expect([code, out]).toEqual([2, '']);
+    expect(err).toContain('there is no command "serv"');
+    expect(err).toContain('serve');
+  });
+
+  test.each(commands)('%s explains itself and its --json without doing anything', async (name) => {
+    const { code, out, err } = await wetread([name, '--help']);
+    expect([code, err]).toEqual([0, '']);
+    expect(out).toMatch(new RegExp(`^wetread ${name}: `));
+    expect(out).toContain(`Usage: wetread ${name}`);
+    expect(out).toContain('--json');
+  });
+
+  test.each(commands)('%s refuses an option it does not know, and says where help is', async (name) => {
+    const { code, out, err } = await wetread([name, '--no-such-option']);
+    expect([code, out]).toEqual([2, '']);
+    expect(err).toContain('--no-such-option');
+    expect(err).toContain(`Try: wetread ${name} --help`);
+  });
+
+  test('says what is wrong with the settings by name, with the next step, as text and as JSON', async () => {
+    const env = { WETREAD_PORT: 'eighty' };
+    const plain = await wetread(['doctor'], env);
+    expect([plain.code, plain.out]).toEqual([1, '']);
+    expect(plain.err).toMatch(/WETREAD_PORT.*\n.+\(config\.invalid\)/);
+    const json = await wetread(['doctor', '--json'], env);
+    expect([json.code, json.err]).toEqual([1, '']);
+    expect(JSON.parse(json.out)).toEqual({
+      error: {
+        code: 'config.invalid',
+        message: expect.stringContaining('WETREAD_PORT') as string,
+        next: expect.stringMatching(/\S/) as string,
+      },
+    });
+  });
+
+  test('worker says that the built-in database cannot be shared', async () => {
+    const { code, err } = await wetread(['worker']);
+    expect(code).toBe(1);
+    expect(err).toContain('DATABASE_URL is not set');
+  });
+});
