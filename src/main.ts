@@ -22,7 +22,7 @@ export async function runService(
 }
 
 /** Ctrl+C reaches every process of the terminal's group, and npm and bin/wetread.mjs pass it on besides: that is one wish, not two. */
-const sameWishMs = 1_000;
+const sameWishMs = 2_000;
 
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {

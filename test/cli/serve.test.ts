@@ -71,7 +71,9 @@ describe('wetread serve', () => {
       const running = startWetread(['serve', '--json'], settings(0), [systemNode, wetreadBin]);
       expect(JSON.parse(await running.says(/\n/))).toMatchObject({ ready: true });
       expect(readPostmasterFile(join(dataDir, 'postgres'))).toBeDefined();
-      // The whole group hears a terminal's Ctrl+C, and the wrapper passes its own on: the service hears it twice.
+      // The whole group hears a terminal's Ctrl+C, and the wrapper passes its own on: the service hears it again while it stops.
+      process.kill(-running.pid, 'SIGINT');
+      await running.logs(/"stopping"/);
       process.kill(-running.pid, 'SIGINT');
       const { code, err } = await running.ended;
       expect(code).toBe(0);

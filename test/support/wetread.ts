@@ -12,6 +12,8 @@ export type Running = {
   readonly pid: number;
   /** Resolves when standard output matches; rejects when the process ends without. */
   says(pattern: RegExp): Promise<string>;
+  /** The same for standard error, where the log goes. */
+  logs(pattern: RegExp): Promise<string>;
   readonly ended: Promise<Said>;
 };
 
@@ -41,7 +43,10 @@ export function startWetread(
     out += String(chunk);
     for (const look of looks) look();
   });
-  run.stderr.on('data', (chunk) => (err += String(chunk)));
+  run.stderr.on('data', (chunk) => {
+    err += String(chunk);
+    for (const look of looks) look();
+  });
   const ended = new Promise<Said>((resolve, reject) => {
     run.once('error', reject);
     run.once('close', (code, signal) => {
@@ -49,17 +54,14 @@ export function startWetread(
       resolve({ code: code ?? signal ?? 'gone', out, err });
     });
   });
-  return {
-    pid,
-    ended,
-    says: (pattern) =>
-      new Promise((resolve, reject) => {
-        const look = () => pattern.test(out) && resolve(out);
-        looks.add(look);
-        look();
-        void ended.then(({ code }) => reject(new Error(`ended with ${code} without ${pattern}:\n${out}\n${err}`)));
-      }),
-  };
+  const matching = (text: () => string) => (pattern: RegExp) =>
+    new Promise<string>((resolve, reject) => {
+      const look = () => pattern.test(text()) && resolve(text());
+      looks.add(look);
+      look();
+      void ended.then(({ code }) => reject(new Error(`ended with ${code} without ${pattern}:\n${out}\n${err}`)));
+    });
+  return { pid, ended, says: matching(() => out), logs: matching(() => err) };
 }
 
 export const wetread = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Said> =>
