@@ -12,15 +12,18 @@ import { decoderPool } from '../src/dicom/decoder-pool.ts';
 import { decodeInstance } from '../src/dicom/instance.ts';
 import { studyUid, type StudyUid } from '../src/domain/ids.ts';
 import { silentLogger } from '../src/domain/log.ts';
+import { leaveRoomForPictures } from '../src/heap.ts';
 import { analyseStudy } from '../src/pipeline/analyse-study.ts';
 import type { BenchRow } from './row.ts';
 
 const films = ['normal', 'l4-l5-grade-1', 'l5-s1-grade-2', 'normal-implant'];
 /** Ours and the bare one take turns, so that whatever else the machine does falls on both alike. */
-const rounds = 12;
+const rounds = 24;
 const threads = 2;
 
 export async function benchArrival(): Promise<BenchRow[]> {
+  // As the service does (src/main.ts); the bare reader beside it gains by it as well.
+  leaveRoomForPictures();
   // The hospital's authorization server looks for our public keys where the service would be.
   let publicKeys = '';
   const dataDir = mkdtempSync(join(tmpdir(), 'wetread-bench-'));
@@ -89,7 +92,8 @@ export async function benchArrival(): Promise<BenchRow[]> {
       ours.push(took);
       limits.push(limit);
     }
-    const ratio = median(ours) / median(limits);
+    // Of each round, as films and the machine's other work differ between rounds.
+    const ratio = median(ours.map((took, round) => took / limits[round]!));
     return [
       {
         name: 'film announced to finding stored',

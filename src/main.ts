@@ -1,6 +1,7 @@
 /** Starts and stops the service: settings in, signals out. The only import with a side effect. */
 import { startApp, type Roles } from './app.ts';
 import { readConfig } from './config.ts';
+import { leaveRoomForPictures } from './heap.ts';
 import { jsonLogger } from './log.ts';
 
 /** Runs until SIGINT or SIGTERM. A second signal ends the process at once. */
@@ -9,6 +10,7 @@ export async function runService(
   roles: Roles,
   onReady?: (url: string) => void,
 ): Promise<void> {
+  leaveRoomForPictures();
   const config = readConfig(environment);
   const logger = jsonLogger(config.WETREAD_LOG_LEVEL);
   const stop = stopSignal();
