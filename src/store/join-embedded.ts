@@ -20,30 +20,25 @@ export async function joinOrStartPostgres(options: Options): Promise<EmbeddedPos
   const deadline = Date.now() + patienceMs;
   for (;;) {
     const holder = folderHolder(dataDir);
+    const late = Date.now() > deadline;
     if (holder === undefined) {
-      const started = await startUnlessHeld(options);
-      if (started !== undefined) return Object.assign(started, { joined: false });
+      try {
+        return Object.assign(await startEmbeddedPostgres(options), { joined: false });
+      } catch (error) {
+        // Somebody was faster since we looked: that is the one to join.
+        if (late || !(error instanceof WetreadError && error.code === 'store.data-folder-in-use')) throw error;
+      }
     } else {
       const running = await runningPostgres(dataDir, options.database);
       if (running !== undefined) return { ...running, joined: true, stop: () => Promise.resolve() };
-    }
-    if (Date.now() > deadline) {
-      throw new WetreadError(
-        'store.unreachable',
-        `Process ${holder} holds the data folder; its database is not ready.`,
-      );
+      if (late) {
+        throw new WetreadError(
+          'store.unreachable',
+          `Process ${holder} holds the data folder, but its database is not ready.`,
+        );
+      }
     }
     await wait(100);
-  }
-}
-
-async function startUnlessHeld(options: Options): Promise<EmbeddedPostgres | undefined> {
-  try {
-    return await startEmbeddedPostgres(options);
-  } catch (error) {
-    // Somebody was faster since we looked: that is the one to join.
-    if (error instanceof WetreadError && error.code === 'store.data-folder-in-use') return undefined;
-    throw error;
   }
 }
 

@@ -113,6 +113,9 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     trusted = () => presence.listening;
 
     const parts = { database, jobs, cache, outputs, logger };
+    const demandService = () => {
+      if (join) throw new TypeError('a store opened to join must not work: nobody would look after its jobs');
+    };
     const crew = workers({ database, jobs, presence, logger });
     toClose.push(() => crew.close());
     if (!join) {
@@ -130,8 +133,14 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       cursors: cursors(database),
       sessions: sessionStore(database),
       recentStudies: (most) => recentStudies(database, most),
-      workStudies: (handler, { concurrency }) => workStudies({ ...parts, workers: crew }, handler, { concurrency }),
-      workOutputs: (handler, { concurrency }) => workOutputs({ ...parts, workers: crew }, handler, { concurrency }),
+      workStudies: async (handler, { concurrency }) => {
+        demandService();
+        await workStudies({ ...parts, workers: crew }, handler, { concurrency });
+      },
+      workOutputs: async (handler, { concurrency }) => {
+        demandService();
+        await workOutputs({ ...parts, workers: crew }, handler, { concurrency });
+      },
       async probe() {
         const [row] = await database.query<{ version: string }>(`select current_setting('server_version') as version`);
         return { version: row?.version ?? '', kind: embedded === undefined ? 'external' : 'embedded' };

@@ -1,5 +1,5 @@
 /** `wetread studies`, as a process of its own: beside a living service that holds the data folder, and without one. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -88,6 +88,8 @@ describe('wetread studies beside a running service', () => {
 
   test('waits for one that is just starting', async () => {
     const running = startService([study(3)], 60_000);
+    // It has the folder, and its database is still being made.
+    await expect.poll(() => existsSync(join(dataDir, 'wetread.lock')), { timeout: 20_000, interval: 5 }).toBe(true);
     const listed = await studies('list');
     expect(listed).toMatchObject({ code: 0, err: '' });
     await running.line(/^open/);

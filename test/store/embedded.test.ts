@@ -140,10 +140,32 @@ describe('the built-in database', () => {
     await store.close();
   });
 
-  test('works in a folder whose path is too long for a socket', async () => {
+  test('is joined by a guest that sees and queues, but does not work and stops nothing', async () => {
+    const host = await open();
+    const pid = postgresPid();
+    await host.register.announce(arrived(study(9)));
+    const guest = await openStore({ dataDir, outputs: ['fhir'], logger: silentLogger, join: true });
+    expect(await guest.recentStudies(5)).toMatchObject([{ studyUid: study(9), state: { kind: 'pending' } }]);
+    await expect(guest.workStudies(async () => {}, { concurrency: 1 })).rejects.toThrow('must not work');
+    const read: string[] = [];
+    await host.workStudies(async (job) => void read.push(job.studyUid), { concurrency: 1 });
+    // Wakes the host's worker, as an announcement of its own does.
+    await guest.register.announce(arrived(study(10)));
+    await expect.poll(() => read, { timeout: 20_000 }).toEqual([study(9), study(10)]);
+    await guest.close();
+    expect(postgresPid()).toBe(pid);
+    expect(await host.probe()).toMatchObject({ kind: 'embedded' });
+    await host.close();
+    expect(processStart(pid)).toBeUndefined();
+  });
+
+  test('works in a folder whose path is too long for a socket, for guests too', async () => {
     const deep = join(folder, 'a'.repeat(60), 'b'.repeat(60));
     const store = await open(deep);
     expect(await store.probe()).toMatchObject({ kind: 'embedded' });
+    const guest = await openStore({ dataDir: deep, outputs: ['fhir'], logger: silentLogger, join: true });
+    expect(await guest.recentStudies(5)).toEqual([]);
+    await guest.close();
     await store.close();
   });
 
