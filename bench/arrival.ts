@@ -146,7 +146,7 @@ function onlyPart(body: Uint8Array): Uint8Array {
   return text.subarray(text.indexOf('\r\n\r\n') + 4, text.lastIndexOf('\r\n--'));
 }
 
-async function arrive(hospital: string, film: string): Promise<StudyUid> {
+export async function arrive(hospital: string, film: string): Promise<StudyUid> {
   const response = await fetch(`${hospital}/ehr/api/films`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -155,7 +155,7 @@ async function arrive(hospital: string, film: string): Promise<StudyUid> {
   return studyUid(((await response.json()) as { studyUid: string }).studyUid);
 }
 
-function startSandbox(servicePort: number): Promise<{ sandbox: ChildProcess; hospital: string }> {
+export function startSandbox(servicePort: number): Promise<{ sandbox: ChildProcess; hospital: string }> {
   return new Promise((resolve, reject) => {
     const child = fork(join(import.meta.dirname, '../sandbox/main.ts'), {
       env: {

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import type { Start } from './cards-server.ts';
 import type { BenchRow } from './row.ts';
 
-const publicUrl = 'http://wetread.bench';
+export const publicUrl = 'http://wetread.bench';
 const path = '/cds-services/wetread-patient-view';
 const patients = 200;
 /** Few: an EHR's server keeps a handful open, and a queue in the client would be measured as latency. */
@@ -53,9 +53,9 @@ async function measured(
     full.bare = both(full.bare, await load(bare, many));
     full.elliptic = both(full.elliptic, await load(cards, await ehr.tokens('ES384', 1_000)));
     const few = await ehr.tokens('RS384', 400);
-    steady.rsa = both(steady.rsa, await load(cards, few, 100));
-    steady.bare = both(steady.bare, await load(bare, few, 100));
-    steady.elliptic = both(steady.elliptic, await load(cards, await ehr.tokens('ES384', 400), 100));
+    steady.rsa = both(steady.rsa, await load(cards, few, { rate: 100 }));
+    steady.bare = both(steady.bare, await load(bare, few, { rate: 100 }));
+    steady.elliptic = both(steady.elliptic, await load(cards, await ehr.tokens('ES384', 400), { rate: 100 }));
   }
 
   const latency = (name: string, one: Measured, at: number, target?: number): BenchRow => {
@@ -92,7 +92,7 @@ async function measured(
 }
 
 /** An EHR with a key of each kind. Tokens are signed beforehand, as signing is its work and not ours. */
-async function signingClient() {
+export async function signingClient() {
   const [rsa, elliptic] = await Promise.all([generateKeyPair('RS384'), generateKeyPair('ES384')]);
   const keys = [
     { ...(await exportJWK(rsa.publicKey)), kid: 'RS384', alg: 'RS384' },
@@ -148,8 +148,7 @@ async function served(start: Start): Promise<{ readonly url: string; close(): Pr
 const headersWith = (token: string) => ({ 'content-type': 'application/json', authorization: `Bearer ${token}` });
 
 /** As an EHR sends it, with the prefetch that discovery asks for. */
-const bodyOf = (number: number): string => {
-  const id = `patient-${number % patients}`;
+const bodyOf = (id: string): string => {
   return JSON.stringify({
     hook: 'patient-view',
     hookInstance: randomUUID(),
@@ -159,7 +158,11 @@ const bodyOf = (number: number): string => {
 };
 
 async function oneAnswer(url: string, token: string): Promise<string> {
-  const response = await fetch(`${url}${path}`, { method: 'POST', headers: headersWith(token), body: bodyOf(0) });
+  const response = await fetch(`${url}${path}`, {
+    method: 'POST',
+    headers: headersWith(token),
+    body: bodyOf('patient-0'),
+  });
   const bytes = await response.text();
   const { cards } = JSON.parse(bytes) as { cards?: unknown[] };
   if (response.status !== 200 || cards?.length !== 1) throw new Error(`not one card: ${response.status} ${bytes}`);
@@ -175,8 +178,12 @@ const both = (one: Measured, other: Measured): Measured => ({
 });
 const perSecond = ({ tookMs, latenciesMs }: Measured): number => (latenciesMs.length * 1000) / tookMs;
 
-/** One request with each token, as fast as the connections take them or so many per second. */
-async function load(url: string, tokens: readonly string[], rate?: number): Promise<Measured> {
+/** One request with each token, as fast as the connections take them or so many per second; about one patient, or each in turn. */
+export async function load(
+  url: string,
+  tokens: readonly string[],
+  { rate, patient }: { rate?: number; patient?: string } = {},
+): Promise<Measured> {
   const latenciesMs: number[] = [];
   let sent = 0;
   const started = performance.now();
@@ -195,7 +202,11 @@ async function load(url: string, tokens: readonly string[], rate?: number): Prom
             path,
             setupRequest: (request) => {
               const number = sent++;
-              return { ...request, headers: headersWith(tokens[number % tokens.length]!), body: bodyOf(number) };
+              return {
+                ...request,
+                headers: headersWith(tokens[number % tokens.length]!),
+                body: bodyOf(patient ?? `patient-${number % patients}`),
+              };
             },
           },
         ],
@@ -215,7 +226,7 @@ async function load(url: string, tokens: readonly string[], rate?: number): Prom
   return { tookMs: ended - started, latenciesMs };
 }
 
-function percentile(values: readonly number[], at: number): number {
+export function percentile(values: readonly number[], at: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   const value = sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * at))] ?? Number.NaN;
   return Math.round(value * 100) / 100;

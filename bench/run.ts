@@ -7,6 +7,7 @@ import type { BenchRow } from './row.ts';
 
 const benches: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   cards: async () => (await import('./cards.ts')).benchCards(),
+  'cards-while-reading': async () => (await import('./cards-while-reading.ts')).benchCardsWhileReading(),
   arrival: async () => (await import('./arrival.ts')).benchArrival(),
   pool: async () => (await import('./pool.ts')).benchPool(),
 };
