@@ -98,7 +98,7 @@ No radiograph of a patient was trained on, real films were used for validation o
 {extra}
 
 Two stages in one graph: a U-shaped net of 2.84 M parameters on the film at 384 x 256, then one of 0.61 M on an upright
-crop around each vertebra, twice. Stored as fp16, computed as fp32.
+crop around each vertebra: once to centre it, then at three widths, averaged. Stored as fp16, computed as fp32.
 
 ## How well it reads phantoms (synthetic)
 

@@ -1,6 +1,6 @@
 """Write the trained net as ONNX with the interface the service knows, and check it against torch.
 
-python -m training.lumbar_landmarks.export COARSE.pt models/lumbar-landmarks/model.onnx --refine REFINE.pt
+python -m training.lumbar_landmarks.export models/lumbar-landmarks/model.onnx --coarse COARSE.pt --refine REFINE.pt
 """
 
 import argparse
@@ -25,15 +25,16 @@ INPUT = (768, 512)
 
 
 class Reader(nn.Module):
-    """The whole path from film to corners: find all corners at half size, then look at each vertebra again.
+    """The whole path from film to corners: find all corners at half size, then look at each vertebra
+    again, once to centre the crops and then at three widths, whose answers are averaged.
 
     Coordinates and covariance come from the second look, the peak from the first: how sure the net is of having found
     this very vertebra shows on the whole film, not in a crop around it.
     """
 
-    def __init__(self, coarse, fine=None, looks=2):
+    def __init__(self, coarse, fine=None, zooms=(0.88, 1.0, 1.13)):
         super().__init__()
-        self.coarse, self.fine, self.looks = coarse, fine, looks
+        self.coarse, self.fine, self.zooms = coarse, fine, zooms
 
     def forward(self, image):
         half = F.avg_pool2d(image, 2)
@@ -42,19 +43,29 @@ class Reader(nn.Module):
         found = moments(self.coarse((half - mean) / (spread + 1e-4)))
         # Pixel centres: coordinate c of the half-size film is 2c + 0.5 on the full one.
         points, covariance = found[..., :2] * 2 + 0.5, found[..., 3:] * 4
-        for _ in range(self.looks if self.fine is not None else 0):
-            points, covariance, _ = refine(self.fine, image, points)
+        if self.fine is not None:
+            points, _ = refine(self.fine, image, points)
+            looks = [refine(self.fine, image, points, zoom) for zoom in self.zooms]
+            points, covariance = (torch.stack(parts).mean(0) for parts in zip(*looks, strict=True))
         return torch.cat([points, found[..., 2:3], covariance], -1)
 
 
-def load_reader(checkpoint, refinement=None, looks=2):
+def averaged(checkpoints):
+    """The mean of the running averages of several checkpoints of one training run."""
+    states = [torch.load(path, map_location="cpu", weights_only=False)["average"] for path in checkpoints]
+    return {
+        key: (sum(state[key].float() for state in states) / len(states)).to(states[0][key].dtype) for key in states[0]
+    }
+
+
+def load_reader(checkpoints, refinement=None):
     coarse, fine = CornerNet(), None
-    coarse.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=False)["average"])
+    coarse.load_state_dict(averaged(checkpoints))
     if refinement is not None:
         fine = RefineNet()
-        fine.load_state_dict(torch.load(refinement, map_location="cpu", weights_only=False)["average"])
+        fine.load_state_dict(averaged([refinement]))
         fine = fine.eval()
-    return Reader(coarse.eval(), fine, looks).eval()
+    return Reader(coarse.eval(), fine).eval()
 
 
 def write(reader, path):
@@ -137,14 +148,16 @@ def describe():
 
 def main():
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("checkpoint", type=Path)
     arguments.add_argument("out", type=Path)
+    arguments.add_argument(
+        "--coarse", type=Path, nargs="+", required=True, help="checkpoints of the first stage, averaged"
+    )
     arguments.add_argument("--refine", type=Path, help="checkpoint of the second stage")
     options = arguments.parse_args()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    write(load_reader(options.checkpoint, options.refine), options.out)
+    write(load_reader(options.coarse, options.refine), options.out)
     text = json.dumps(describe(), indent=2) + "\n"
     Path(__file__).with_name("landmarks.json").write_text(text)
 

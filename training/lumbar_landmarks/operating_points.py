@@ -37,11 +37,11 @@ def choose(rows):
         "s1Peak": least("s1Peak", 0.01),
         "mirrorDisagreement": {"max": 0.2},
         "brokenBodies": {"max": 0},
-        "depthSpread": most("depthSpread", 0.003),
-        "minHeightToDepth": least("minHeightToDepth", 0.003),
-        "maxHeightToDepth": most("maxHeightToDepth", 0.003),
-        "minStep": least("minStep", 0.003),
-        "maxStep": most("maxStep", 0.003),
+        "depthSpread": most("depthSpread", 0.01),
+        "minHeightToDepth": least("minHeightToDepth", 0.01),
+        "maxHeightToDepth": most("maxHeightToDepth", 0.01),
+        "minStep": least("minStep", 0.01),
+        "maxStep": most("maxStep", 0.01),
         "s1OutsideFilm": {"max": 0},
     }
     return np.array(thresholds), limits

@@ -97,11 +97,12 @@ def from_crop(found, centre, along, up, size):
     return points, turned
 
 
-def refine(net, image, corners):
-    """New corners (N, 26, 2), their covariance (N, 26, 3) and peaks (N, 26) from one more look."""
+def refine(net, image, corners, zoom=1.0):
+    """New corners (N, 26, 2) and their covariance (N, 26, 3) from one more look, at crops `zoom` times as wide."""
     centre, along, up, size = frames(corners)
+    size = size * zoom
     logits = net(sample(image, centre, along, up, size))
     found = moments(logits, STRIDE).reshape(-1, 7, 6, 6)
     points, covariance = from_crop(found, centre, along, up, size)
     pick = lambda t: torch.cat([t[:, :6, :4].reshape(t.shape[0], 24, -1), t[:, 6, 4:6]], 1)
-    return pick(points), pick(covariance), pick(found[..., 2:3])[..., 0]
+    return pick(points), pick(covariance)
