@@ -10,8 +10,9 @@ from ..phantoms.geometry import NORMAL_OFFSET, SLIP_LEVELS, measured_offsets
 from . import gate
 from .reader import INPUT, FilmReader
 
-# First seeds of the fixed lists; training uses 100,000 to 4,999,999.
-SEEDS = {"validation": 7_000_000, "held-out A/B": 8_000_000, "held-out C": 8_500_000}
+# First seeds of the fixed lists; training uses 100,000 to 4,999,999. The lists from 8,000,000 and 8,500,000 are spent: the
+# gate's limits and the averaging of crops were settled after a look at them.
+SEEDS = {"validation": 7_000_000, "held-out A/B": 8_250_000, "held-out C": 8_750_000}
 REPORTED = slice(1, 6)  # L1/L2 to L5/S1; T12 only helps to count
 NORMAL = np.array([NORMAL_OFFSET[name][0] for name in SLIP_LEVELS])[REPORTED]
 SLIP_FROM = 0.09  # displacement beyond the normal offset from which a phantom counts as slipped
