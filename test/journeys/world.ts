@@ -103,7 +103,11 @@ export async function openWorld(environment: NodeJS.ProcessEnv = {}): Promise<Wo
       service = child;
       child.stderr.on('data', (chunk) => (log += String(chunk)));
       await new Promise<void>((resolve, reject) => {
-        child.stdout.once('data', () => resolve());
+        child.stdout.once('data', (line) => {
+          const said = JSON.parse(String(line)) as { ready?: boolean };
+          if (said.ready === true) resolve();
+          else reject(new Error(`the service did not start: ${String(line)}`));
+        });
         child.once('exit', (code, signal) =>
           reject(new Error(`the service ended while starting (${code ?? signal}):\n${log.slice(-3000)}`)),
         );
