@@ -90,7 +90,7 @@ function notAssessableCard(study: StudyRecord, open: readonly OpenFinding[], ser
     summary:
       whole === undefined
         ? `${capitalised(studyWords(study))} read in part: AI could not assess ${levels.join(', ')}`
-        : `Not read: ${studyWords(study)}. ${explanationOf(whole)}`,
+        : `Not read: ${studyWords(study)}. ${withoutVerdict(explanationOf(whole))}`,
     indicator: 'info',
     source: sourceOf('not-read'),
     detail: paragraphs([
@@ -134,3 +134,6 @@ function waitingCard(waiting: readonly StudyRecord[], now: Date, services: HookS
     ]),
   });
 }
+
+/** Packs explain themselves in whole sentences ("Not read: this is a front view."); here the verdict stands in front already. */
+const withoutVerdict = (explanation: string): string => capitalised(explanation.replace(/^not read: */i, ''));
