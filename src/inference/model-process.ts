@@ -5,11 +5,15 @@
  * notice the service's end in the middle of a run, take in the next picture meanwhile, and pass on that the net has
  * answered when the pack's own code never does.
  */
+import { setPriority } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { Order, Report } from './process-messages.ts';
 
 /** Ending the thread during a run would abort with a core dump; ending the process by force is clean. */
 const end = (): void => void process.kill(process.pid, 'SIGKILL');
+
+// A film may take a moment longer; a clinician whose chart opens may not wait for it. Before the threads start, as they inherit it.
+setPriority(10);
 
 const thread = new Worker(new URL('./model-thread.ts', import.meta.url));
 
