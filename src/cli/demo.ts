@@ -23,6 +23,7 @@ Everything is on this machine and fictional; the demo's data (WETREAD_DATA_DIR/d
   async run(args, io) {
     const { values } = readArgs(args, { json: { type: 'boolean' }, verbose: { type: 'boolean' } });
     const started = performance.now();
+    endWithParent();
     const env = demoEnvironment(io.env, values.verbose ?? false);
     await rm(env.WETREAD_DATA_DIR, { recursive: true, force: true });
     const [hospital] = await Promise.all([startHospital(env), buildApp()]);
@@ -36,6 +37,20 @@ Everything is on this machine and fictional; the demo's data (WETREAD_DATA_DIR/d
     return 0;
   },
 };
+
+/**
+ * npm passes a signal to its shell only. `npm start` therefore replaces the shell (`exec`; where there is no such word,
+ * as on Windows, the command after it runs), and whoever starts the demo otherwise and dies is not survived either.
+ */
+function endWithParent(): void {
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    process.kill(process.pid, 'SIGTERM');
+  }, 250);
+  watch.unref();
+}
 
 /** Points the service at the demo hospital, as docs/deployment.md points it at a real one. */
 function demoEnvironment(given: NodeJS.ProcessEnv, verbose: boolean) {
