@@ -1,7 +1,15 @@
 /** What may start an analysis: somebody says that a study exists. */
 import type { PatientId, StudyUid } from './ids.ts';
 
-export type EventSourceName = 'fhir-subscription' | 'dicomweb-poll' | 'rest';
+export type EventSourceName =
+  | 'fhir-subscription'
+  | 'dicomweb-poll'
+  | 'rest'
+  | 'hl7'
+  | 'stow'
+  | 'dimse'
+  | 'ups'
+  | 'backfill';
 
 /** Why a study is read; one durable job exists per study and reason. */
 export type ReadReason = 'study-arrived' | 're-read';
@@ -16,4 +24,6 @@ export type StudyEvent = {
   /** Known when the event came from the chart; a PACS only knows a medical record number. */
   readonly patientId?: PatientId;
   readonly accession?: string;
+  /** Objects in the study as the sender counts them now; another number than was read means late pictures. */
+  readonly instanceCount?: number;
 };

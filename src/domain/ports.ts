@@ -15,12 +15,20 @@ import type {
   StudySummary,
 } from './study.ts';
 
+/** Every condition given must hold. Days are compared with Study Date, which has no zone: ask a day wider than needed. */
+export type StudyQuery = {
+  readonly studyUid?: StudyUid;
+  readonly accession?: string;
+  readonly modality?: string;
+  readonly since?: Date;
+  readonly until?: Date;
+  readonly limit?: number;
+  readonly offset?: number;
+};
+
 /** The image archive (PACS). Every method throws `archive.*` errors. */
 export interface Archive {
-  findStudies(
-    query: { readonly studyUid?: StudyUid; readonly since?: Date; readonly limit?: number; readonly offset?: number },
-    signal?: AbortSignal,
-  ): Promise<StudySummary[]>;
+  findStudies(query: StudyQuery, signal?: AbortSignal): Promise<StudySummary[]>;
   findSeries(study: StudyUid, signal?: AbortSignal): Promise<SeriesSummary[]>;
   findInstances(study: StudyUid, series: SeriesUid, signal?: AbortSignal): Promise<InstanceSummary[]>;
   /** DICOM Part 10 files, one by one. Ends only when every instance that QIDO-RS promised has come; otherwise throws `archive.incomplete`. */

@@ -12,6 +12,8 @@ export type StudySummary = {
   readonly startedAt?: string;
   readonly description?: string;
   readonly modalities: readonly string[];
+  /** Objects in the study, where the archive counts them. */
+  readonly instanceCount?: number;
 };
 
 export type SeriesSummary = {
