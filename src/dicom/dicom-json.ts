@@ -25,6 +25,7 @@ export const queryTags = {
   SeriesInstanceUID: '0020000E',
   InstanceNumber: '00200013',
   Laterality: '00200060',
+  NumberOfStudyRelatedInstances: '00201208',
   NumberOfSeriesRelatedInstances: '00201209',
 } as const;
 

@@ -4,12 +4,15 @@ import { seriesUid, sopUid, studyUid } from '../domain/ids.ts';
 import type { Logger } from '../domain/log.ts';
 import type { Archive } from '../domain/ports.ts';
 import type { InstanceSummary, SeriesSummary, StudySummary } from '../domain/study.ts';
+import { bytesOfBody, demandOk, demandType, isRedirect, leave } from './archive-answer.ts';
 import { archiveGet, type Answer } from './archive-http.ts';
 import { sopInstanceUidOf } from './dataset.ts';
 import { dateTime } from './date-time.ts';
-import { numberOf, parseRows, queryTags, textOf, textsOf, type DicomJsonRow } from './dicom-json.ts';
+import { numberOf, queryTags, textOf, type DicomJsonRow } from './dicom-json.ts';
 import { limiter } from './limiter.ts';
 import { contentTypeParameter, mediaType, readMultipart } from './multipart.ts';
+import { qidoSearch } from './qido.ts';
+import { modalitiesOf, studySearch } from './study-search.ts';
 
 export type DicomwebArchiveOptions = {
   readonly baseUrl: string;
@@ -28,12 +31,8 @@ export type Forwarding = {
   forward(path: string, request: { accept: string; signal?: AbortSignal }): Promise<Response>;
 };
 
-const pageSize = 200;
-const maxJsonBytes = 64 * 1024 * 1024;
-
 /** `*` matters: without it an archive sends JPEG 2000 as explicit little endian, and some then stop in the middle. */
 const acceptDicom = 'multipart/related; type="application/dicom"; transfer-syntax=*';
-const acceptJson = 'application/dicom+json';
 
 export function dicomwebArchive(options: DicomwebArchiveOptions): Archive & Forwarding {
   const { logger, timeoutMs = 30_000, maxInstanceBytes = 512 * 1024 * 1024, maxConcurrent = 4 } = options;
@@ -42,98 +41,25 @@ export function dicomwebArchive(options: DicomwebArchiveOptions): Archive & Forw
   const jobs = limiter(maxConcurrent);
   const viewers = limiter(maxConcurrent);
 
-  async function queryPage(
-    path: string,
-    parameters: URLSearchParams,
-    signal: AbortSignal | undefined,
-  ): Promise<{ rows: DicomJsonRow[]; more: boolean }> {
-    const answer = await get(`${path}?${parameters}`, { accept: acceptJson, signal, limiter: jobs });
-    if (answer.status === 204) {
-      await answer.body.return?.();
-      return { rows: [], more: false };
-    }
-    // Any archive can be asked for its studies: where it cannot, something else answers at this address.
-    if (answer.status === 404 && path === 'studies') {
-      await answer.body.return?.();
-      throw new WetreadError('archive.bad-answer', 'status 404');
-    }
-    await demandOk(answer);
-    await demandType(answer, 'application/dicom+json', 'application/json');
-    // PS3.18 8.3.4.4: an archive that gives less than was asked for says so with warning 299.
-    return { rows: parseRows(await textOfBody(answer)), more: /\b299\b/.test(answer.headers.get('warning') ?? '') };
-  }
-
-  /** Pages until one is short; copes with archives that ignore `limit`, `offset` or both. */
-  async function query(
-    path: string,
-    parameters: Record<string, string | readonly string[]>,
-    uidOf: (row: DicomJsonRow) => string | undefined,
-    signal: AbortSignal | undefined,
-    window: { limit?: number | undefined; offset?: number | undefined } = {},
-  ): Promise<DicomJsonRow[]> {
-    const { limit = Number.POSITIVE_INFINITY, offset = 0 } = window;
-    const found = new Map<string, DicomJsonRow>();
-    const keep = (rows: readonly DicomJsonRow[]) => {
-      const before = found.size;
-      for (const row of rows) found.set(uidOf(row) ?? `without a UID ${found.size}`, row);
-      return found.size - before;
-    };
-    for (let at = offset; found.size < limit;) {
-      const wanted = Math.min(pageSize, limit - found.size);
-      const { rows, more } = await queryPage(path, searchParameters(parameters, { limit: wanted, offset: at }), signal);
-      if (rows.length > wanted) {
-        // The limit meant nothing to it, so this is everything there is.
-        found.clear();
-        keep(rows);
-        return [...found.values()].slice(offset, offset + limit);
-      }
-      const fresh = keep(rows);
-      if (fresh === 0 && rows.length > 0) {
-        logger.warn('the archive gives the same page again; asking for everything at once');
-        found.clear();
-        keep((await queryPage(path, searchParameters(parameters, {}), signal)).rows);
-        return [...found.values()].slice(offset, offset + limit);
-      }
-      at += rows.length;
-      if (rows.length === 0 || (rows.length < wanted && !more)) break;
-    }
-    return [...found.values()].slice(0, limit);
-  }
+  const search = qidoSearch({ get, limiter: jobs, logger });
 
   const findInstances: Archive['findInstances'] = async (study, series, signal) => {
-    const rows = await query(
-      `studies/${study}/series/${series}/instances`,
-      { includefield: [queryTags.SOPClassUID, queryTags.InstanceNumber] },
-      (row) => textOf(row, 'SOPInstanceUID'),
+    const rows = await search({
+      path: `studies/${study}/series/${series}/instances`,
+      includefield: [queryTags.SOPClassUID, queryTags.InstanceNumber],
+      uidOf: (row) => textOf(row, 'SOPInstanceUID'),
       signal,
-    );
+    });
     if (rows.length === 0) throw new WetreadError('archive.not-found');
     return rows.map(instanceSummary);
   };
 
   return {
-    async findStudies({ studyUid: wanted, since, limit, offset }, signal) {
-      const rows = await query(
-        'studies',
-        {
-          ...(wanted === undefined ? {} : { StudyInstanceUID: wanted }),
-          ...(since === undefined ? {} : { StudyDate: `${dayOf(since)}-` }),
-          includefield: [
-            queryTags.StudyDescription,
-            queryTags.ModalitiesInStudy,
-            queryTags.AccessionNumber,
-            queryTags.PatientID,
-          ],
-        },
-        (row) => textOf(row, 'StudyInstanceUID'),
-        signal,
-        { limit, offset },
-      );
+    async findStudies(query, signal) {
+      const rows = await search({ ...studySearch(query), limit: query.limit, offset: query.offset, signal });
       return rows.flatMap((row) => {
         try {
-          const study = studySummary(row);
-          // An archive that does not understand the filter answers with everybody.
-          return wanted === undefined || study.studyUid === wanted ? [study] : [];
+          return [studySummary(row)];
         } catch (cause) {
           // One study with a malformed UID must not hide all others.
           logger.warn('a study without a valid UID is left out', { reason: String(cause) });
@@ -143,20 +69,18 @@ export function dicomwebArchive(options: DicomwebArchiveOptions): Archive & Forw
     },
 
     async findSeries(study, signal) {
-      const rows = await query(
-        `studies/${study}/series`,
-        {
-          includefield: [
-            queryTags.SeriesDescription,
-            queryTags.BodyPartExamined,
-            queryTags.ViewPosition,
-            queryTags.Laterality,
-            queryTags.NumberOfSeriesRelatedInstances,
-          ],
-        },
-        (row) => textOf(row, 'SeriesInstanceUID'),
+      const rows = await search({
+        path: `studies/${study}/series`,
+        includefield: [
+          queryTags.SeriesDescription,
+          queryTags.BodyPartExamined,
+          queryTags.ViewPosition,
+          queryTags.Laterality,
+          queryTags.NumberOfSeriesRelatedInstances,
+        ],
+        uidOf: (row) => textOf(row, 'SeriesInstanceUID'),
         signal,
-      );
+      });
       // A study without series cannot be: it is one that the archive does not have.
       if (rows.length === 0) throw new WetreadError('archive.not-found');
       return rows.map(seriesSummary);
@@ -189,7 +113,7 @@ export function dicomwebArchive(options: DicomwebArchiveOptions): Archive & Forw
     },
 
     async probe(signal) {
-      await queryPage('studies', new URLSearchParams({ limit: '1' }), signal);
+      await search({ path: 'studies', uidOf: (row) => textOf(row, 'StudyInstanceUID'), limit: 1, signal });
     },
 
     async forward(path, { accept, signal }) {
@@ -224,66 +148,17 @@ function checkedPath(baseUrl: string, path: string): string {
   return path;
 }
 
-function searchParameters(
-  fixed: Record<string, string | readonly string[]>,
-  paging: { limit?: number; offset?: number },
-): URLSearchParams {
-  const parameters = new URLSearchParams();
-  for (const [name, value] of Object.entries(fixed)) for (const one of [value].flat()) parameters.append(name, one);
-  for (const [name, value] of Object.entries(paging)) parameters.append(name, String(value));
-  return parameters;
-}
-
-/** DICOM dates have no zone. Where the day begins last on earth it is twelve hours behind UTC: better to see a study twice than never. */
-function dayOf(since: Date): string {
-  return new Date(since.getTime() - 12 * 3600_000).toISOString().slice(0, 10).replaceAll('-', '');
-}
-
-const isRedirect = (status: number): boolean => status >= 300 && status < 400 && status !== 304;
-
-async function demandOk(answer: Answer): Promise<void> {
-  const { status } = answer;
-  if (status === 200) return;
-  await answer.body.return?.();
-  if (status === 401 || status === 403) throw new WetreadError('archive.refused', `status ${status}`);
-  if (status === 404 || status === 410) throw new WetreadError('archive.not-found');
-  if (status === 206) throw new WetreadError('archive.incomplete', 'status 206');
-  if (status >= 500) throw new WetreadError('archive.error', `status ${status}`);
-  if (isRedirect(status))
-    throw new WetreadError('archive.bad-answer', 'it redirects to another address; configure that one');
-  throw new WetreadError('archive.bad-answer', `status ${status}`);
-}
-
-async function demandType(answer: Answer, ...types: readonly string[]): Promise<void> {
-  const type = mediaType(answer.headers.get('content-type') ?? '');
-  if (types.includes(type)) return;
-  await answer.body.return?.();
-  throw new WetreadError('archive.bad-answer', type === '' ? 'it has no content type' : `it is ${type.slice(0, 60)}`);
-}
-
-async function textOfBody(answer: Answer): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of answer.body) {
-    length += chunk.length;
-    if (length > maxJsonBytes)
-      throw new WetreadError('archive.bad-answer', 'the list is larger than any list should be');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
 /** The objects of a WADO-RS answer; a lone one may come without multipart. */
 async function* files(answer: Answer, maxBytes: number): AsyncGenerator<Uint8Array> {
   await demandType(answer, 'multipart/related', 'application/dicom');
   const contentType = answer.headers.get('content-type') ?? '';
   if (mediaType(contentType) === 'application/dicom') {
-    yield await wholeBody(answer, maxBytes);
+    yield await bytesOfBody(answer, maxBytes);
     return;
   }
   const boundary = contentTypeParameter(contentType, 'boundary');
   if (boundary === undefined || boundary === '') {
-    await answer.body.return?.();
+    await leave(answer);
     throw new WetreadError('archive.bad-answer', 'multipart without a boundary');
   }
   for await (const { headers, body } of readMultipart(answer.body, { boundary, maxPartBytes: maxBytes })) {
@@ -293,23 +168,6 @@ async function* files(answer: Answer, maxBytes: number): AsyncGenerator<Uint8Arr
     }
     yield body;
   }
-}
-
-async function wholeBody(answer: Answer, maxBytes: number): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of answer.body) {
-    length += chunk.length;
-    if (length > maxBytes) throw new WetreadError('dicom.too-large', `more than ${maxBytes} bytes`);
-    chunks.push(chunk);
-  }
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.length;
-  }
-  return whole;
 }
 
 /** Headers that describe the picture. The rest (cookies, the archive's name and version) is nobody's business. */
@@ -358,7 +216,8 @@ function studySummary(row: DicomJsonRow): StudySummary {
     accession: textOf(row, 'AccessionNumber'),
     startedAt: dateTime(textOf(row, 'StudyDate'), textOf(row, 'StudyTime')),
     description: textOf(row, 'StudyDescription'),
-    modalities: textsOf(row, 'ModalitiesInStudy').flatMap((text) => text.split('\\')),
+    modalities: modalitiesOf(row),
+    instanceCount: numberOf(row, 'NumberOfStudyRelatedInstances'),
   });
 }
 

@@ -5,6 +5,7 @@ import { readDataset } from '../../src/dicom/dataset.ts';
 import { describeInstance } from '../../src/dicom/describe.ts';
 import { seriesUid, studyUid } from '../../src/domain/ids.ts';
 import { silentLogger } from '../../src/domain/log.ts';
+import type { StudyQuery } from '../../src/domain/ports.ts';
 import { expectations, fixture } from '../dicom/fixtures.ts';
 
 /** Starts an archive that holds these DICOM files. */
@@ -64,6 +65,7 @@ export function archiveContract(name: string, start: StartArchive, { skip = fals
         accession: 'ACC-1',
         startedAt: '2026-03-01T09:30:00',
         description: 'Lumbar spine',
+        instanceCount: filmNames.length + 1,
       });
       expect(study?.modalities).toEqual(['DX']);
     });
@@ -81,6 +83,20 @@ export function archiveContract(name: string, start: StartArchive, { skip = fals
         (await archive().findStudies({ since: new Date(day) })).map((study) => study.studyUid).sort();
       expect(await since('2026-03-01T12:00:00Z')).toEqual([`${root}.1`, `${root}.2`]);
       expect(await since('2026-03-03T12:00:00Z')).toEqual([]);
+    });
+
+    test('lists studies between two days, and by accession number and modality', async () => {
+      const found = async (query: StudyQuery) =>
+        (await archive().findStudies(query)).map((study) => study.studyUid).sort();
+      const [since, until] = [new Date('2026-03-01T00:00:00Z'), new Date('2026-03-02T00:00:00Z')];
+      expect(await found({ since, until })).toEqual([`${root}.1`, `${root}.2`]);
+      expect(await found({ until: new Date('2026-02-26T12:00:00Z') })).toEqual([]);
+      expect(await found({ accession: 'ACC-1' })).toEqual([`${root}.1`, `${root}.2`]);
+      expect(await found({ accession: 'ACC-2' })).toEqual([]);
+      expect(await found({ accession: 'ACC-*' })).toEqual([]);
+      expect(await found({ modality: 'DX', since })).toEqual([`${root}.1`, `${root}.2`]);
+      expect(await found({ modality: 'MR' })).toEqual([]);
+      expect(await found({ accession: 'ACC-1', modality: 'DX', studyUid: firstStudy })).toEqual([firstStudy]);
     });
 
     test('gives page after page without losing or repeating a study', async () => {

@@ -80,10 +80,14 @@ function row(dataset: DicomDataset, attributes: readonly (readonly [string, stri
 
 function studies(stored: readonly Stored[], url: URL): Row[] {
   const wanted = url.searchParams.get('StudyInstanceUID');
-  const since = url.searchParams.get('StudyDate')?.replace(/-$/, '') ?? '';
+  const [since = '', until = ''] = (url.searchParams.get('StudyDate') ?? '').split('-');
+  const accession = url.searchParams.get('AccessionNumber') ?? 'ACC-1';
+  const modality = url.searchParams.get('ModalitiesInStudy');
   return [...Map.groupBy(stored, ({ dataset }) => dataset.text('StudyInstanceUID'))].flatMap(([uid, [first]]) => {
     if (first === undefined || (wanted !== null && uid !== wanted)) return [];
-    if ((first.dataset.text('StudyDate') ?? '') < since) return [];
+    const day = first.dataset.text('StudyDate') ?? '';
+    if (day < since || (until !== '' && day > until) || accession !== 'ACC-1') return [];
+    if (modality !== null && first.dataset.text('Modality') !== modality) return [];
     const own = stored.filter(({ dataset }) => dataset.text('StudyInstanceUID') === uid);
     return [
       {
@@ -96,6 +100,7 @@ function studies(stored: readonly Stored[], url: URL): Row[] {
         '00080050': { vr: 'SH', Value: ['ACC-1'] },
         '00080061': { vr: 'CS', Value: [...new Set(own.map(({ dataset }) => dataset.text('Modality')))] },
         '00100020': { vr: 'LO', Value: ['FIX-1'] },
+        '00201208': { vr: 'IS', Value: [own.length] },
       },
     ];
   });
