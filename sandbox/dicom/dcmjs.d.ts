@@ -1,4 +1,4 @@
-/** The part of dcmjs that the sandbox uses; the package has no types of its own. */
+/** The part of dcmjs that is used here; the package has no types of its own. */
 declare module 'dcmjs' {
   type Element = { vr: string; Value?: unknown[]; _rawValue?: unknown };
   type Tags = Record<string, Element>;
@@ -12,6 +12,8 @@ declare module 'dcmjs' {
     DicomMetaDictionary: {
       /** By keyword; `tag` is written "(0010,0020)". */
       nameMap: Record<string, { tag: string; vr: string } | undefined>;
+      /** By tag, written "(0010,0020)". */
+      dictionary: Record<string, { vr: string } | undefined>;
     };
   };
   export const log: { setLevel(level: string): void };

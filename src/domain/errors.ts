@@ -83,6 +83,31 @@ export const errorTable = {
     status: 502,
     retry: false,
   },
+  // inbox: objects that are sent here
+  'inbox.full': {
+    says: 'There is no room for more objects.',
+    next: 'Free disk space below WETREAD_INBOX_DIR, or lower WETREAD_INBOX_DAYS; the sender may then send again.',
+    status: 507,
+    retry: true,
+  },
+  'inbox.study-too-large': {
+    says: 'The study would be larger than allowed.',
+    next: 'Raise WETREAD_INBOX_STUDY_MB if the study is genuine.',
+    status: 413,
+    retry: false,
+  },
+  'inbox.conflict': {
+    says: 'Another object is here under this SOP Instance UID; it was kept.',
+    next: 'Send the corrected object under a UID of its own, as DICOM demands.',
+    status: 409,
+    retry: false,
+  },
+  'inbox.other-object': {
+    says: 'The object is not the one that was announced.',
+    next: "Compare the sender's command with the object's own UIDs.",
+    status: 409,
+    retry: false,
+  },
   // chart: FHIR
   'chart.unreachable': {
     says: 'The FHIR server does not answer.',
@@ -223,6 +248,25 @@ export const errorTable = {
     says: 'The state has changed in the meantime.',
     next: 'Reload and decide again.',
     status: 409,
+    retry: false,
+  },
+  // hl7: messages of version 2
+  'hl7.malformed': {
+    says: 'The HL7 message cannot be read.',
+    next: 'The detail names what is wrong with it.',
+    status: 400,
+    retry: false,
+  },
+  'hl7.unsupported': {
+    says: 'HL7 messages of this type are not taken here.',
+    next: 'Send ORM^O01, OMI^O23, OMG^O19 and ORU^R01 only.',
+    status: 422,
+    retry: false,
+  },
+  'hl7.sender-not-allowed': {
+    says: 'This sender may not send HL7 messages here.',
+    next: 'Add it to WETREAD_HL7_SENDERS.',
+    status: 403,
     retry: false,
   },
   // cds: hooks
