@@ -30,6 +30,15 @@ export async function demandType(answer: Answer, ...types: readonly string[]): P
   throw new WetreadError('archive.bad-answer', type === '' ? 'it has no content type' : `it is ${type.slice(0, 60)}`);
 }
 
+/** JSON under whatever name; a page for people or XML is another thing. */
+export async function demandJson(answer: Answer): Promise<void> {
+  const type = mediaType(answer.headers.get('content-type') ?? '');
+  if (/^($|application\/dicom\+json$|application\/json$|text\/(json|plain)$|application\/octet-stream$)/.test(type))
+    return;
+  await leave(answer);
+  throw new WetreadError('archive.bad-answer', `it is ${type.slice(0, 60)}`);
+}
+
 export async function textOfBody(answer: Answer, maxBytes: number): Promise<string> {
   const tooLong = () => new WetreadError('archive.bad-answer', 'the list is larger than any list should be');
   return Buffer.concat(await chunksOf(answer, maxBytes, tooLong)).toString('utf8');

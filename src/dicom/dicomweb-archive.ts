@@ -4,15 +4,14 @@ import { seriesUid, sopUid, studyUid } from '../domain/ids.ts';
 import type { Logger } from '../domain/log.ts';
 import type { Archive } from '../domain/ports.ts';
 import type { InstanceSummary, SeriesSummary, StudySummary } from '../domain/study.ts';
-import { bytesOfBody, demandOk, demandType, isRedirect, leave } from './archive-answer.ts';
+import { demandOk, isRedirect } from './archive-answer.ts';
 import { archiveGet, type Answer } from './archive-http.ts';
-import { sopInstanceUidOf } from './dataset.ts';
 import { dateTime } from './date-time.ts';
-import { numberOf, queryTags, textOf, type DicomJsonRow } from './dicom-json.ts';
+import { numberOf, present, queryTags, textOf, type DicomJsonRow } from './dicom-json.ts';
 import { limiter } from './limiter.ts';
-import { contentTypeParameter, mediaType, readMultipart } from './multipart.ts';
 import { qidoSearch } from './qido.ts';
 import { modalitiesOf, studySearch } from './study-search.ts';
+import { wadoRetrieve } from './wado.ts';
 
 export type DicomwebArchiveOptions = {
   readonly baseUrl: string;
@@ -31,9 +30,6 @@ export type Forwarding = {
   forward(path: string, request: { accept: string; signal?: AbortSignal }): Promise<Response>;
 };
 
-/** `*` matters: without it an archive sends JPEG 2000 as explicit little endian, and some then stop in the middle. */
-const acceptDicom = 'multipart/related; type="application/dicom"; transfer-syntax=*';
-
 export function dicomwebArchive(options: DicomwebArchiveOptions): Archive & Forwarding {
   const { logger, timeoutMs = 30_000, maxInstanceBytes = 512 * 1024 * 1024, maxConcurrent = 4 } = options;
   const baseUrl = checkedBase(options.baseUrl);
@@ -42,6 +38,7 @@ export function dicomwebArchive(options: DicomwebArchiveOptions): Archive & Forw
   const viewers = limiter(maxConcurrent);
 
   const search = qidoSearch({ get, limiter: jobs, logger });
+  const wado = wadoRetrieve({ baseUrl, get, limiter: jobs, maxInstanceBytes });
 
   const findInstances: Archive['findInstances'] = async (study, series, signal) => {
     const rows = await search({
@@ -89,28 +86,17 @@ export function dicomwebArchive(options: DicomwebArchiveOptions): Archive & Forw
     findInstances,
 
     async *fetchSeries(study, series, signal) {
-      const missing = new Set<string>((await findInstances(study, series, signal)).map((instance) => instance.sopUid));
-      const promised = missing.size;
-      let nameless = 0;
-      const answer = await get(`studies/${study}/series/${series}`, { accept: acceptDicom, signal, limiter: jobs });
-      await demandOk(answer);
-      for await (const file of files(answer, maxInstanceBytes)) {
-        const uid = sopInstanceUidOf(file);
-        // A file too damaged to say its name still takes one of the promised places; the decoder will say what is wrong with it.
-        if (uid === undefined) nameless += 1;
-        else if (!missing.delete(uid))
-          throw new WetreadError('archive.incomplete', 'an object came that the archive had not listed, or came twice');
-        if (nameless > missing.size)
-          throw new WetreadError('archive.incomplete', `more than the ${promised} objects listed`);
-        yield file;
-      }
-      if (missing.size > nameless) {
-        throw new WetreadError(
-          'archive.incomplete',
-          `${promised - missing.size + nameless} of ${promised} objects came`,
-        );
-      }
+      const promised = (await findInstances(study, series, signal)).map((instance) => instance.sopUid);
+      yield* wado.objects(`studies/${study}/series/${series}`, promised, signal);
     },
+
+    async fetchMetadata(study, series, signal) {
+      const found = await wado.metadata(`studies/${study}/series/${series}`, signal);
+      if (found.length === 0) throw new WetreadError('archive.not-found');
+      return found;
+    },
+
+    fetchInstances: wado.instances,
 
     async probe(signal) {
       await search({ path: 'studies', uidOf: (row) => textOf(row, 'StudyInstanceUID'), limit: 1, signal });
@@ -146,28 +132,6 @@ function checkedPath(baseUrl: string, path: string): string {
     throw new WetreadError('request.malformed', 'not a path below the archive');
   }
   return path;
-}
-
-/** The objects of a WADO-RS answer; a lone one may come without multipart. */
-async function* files(answer: Answer, maxBytes: number): AsyncGenerator<Uint8Array> {
-  await demandType(answer, 'multipart/related', 'application/dicom');
-  const contentType = answer.headers.get('content-type') ?? '';
-  if (mediaType(contentType) === 'application/dicom') {
-    yield await bytesOfBody(answer, maxBytes);
-    return;
-  }
-  const boundary = contentTypeParameter(contentType, 'boundary');
-  if (boundary === undefined || boundary === '') {
-    await leave(answer);
-    throw new WetreadError('archive.bad-answer', 'multipart without a boundary');
-  }
-  for await (const { headers, body } of readMultipart(answer.body, { boundary, maxPartBytes: maxBytes })) {
-    const type = mediaType(headers.get('content-type') ?? 'application/dicom');
-    if (type !== 'application/dicom' && type !== 'application/octet-stream') {
-      throw new WetreadError('archive.bad-answer', `a part is ${type.slice(0, 60)}`);
-    }
-    yield body;
-  }
 }
 
 /** Headers that describe the picture. The rest (cookies, the archive's name and version) is nobody's business. */
@@ -239,13 +203,4 @@ function instanceSummary(row: DicomJsonRow): InstanceSummary {
     sopClassUid: textOf(row, 'SOPClassUID'),
     instanceNumber: numberOf(row, 'InstanceNumber'),
   });
-}
-
-type Present<Fields> = { [Name in keyof Fields as undefined extends Fields[Name] ? never : Name]: Fields[Name] } & {
-  [Name in keyof Fields as undefined extends Fields[Name] ? Name : never]?: Exclude<Fields[Name], undefined>;
-};
-
-/** Leaves out what is not known, so that "absent" has one spelling. */
-function present<Fields extends object>(fields: Fields): Present<Fields> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Present<Fields>;
 }

@@ -9,6 +9,7 @@ import type {
   BodyRegion,
   ChartLink,
   ImagingOrder,
+  InstanceMetadata,
   InstanceSummary,
   SeriesSummary,
   StudyRecord,
@@ -33,6 +34,15 @@ export interface Archive {
   findInstances(study: StudyUid, series: SeriesUid, signal?: AbortSignal): Promise<InstanceSummary[]>;
   /** DICOM Part 10 files, one by one. Ends only when every instance that QIDO-RS promised has come; otherwise throws `archive.incomplete`. */
   fetchSeries(study: StudyUid, series: SeriesUid, signal?: AbortSignal): AsyncIterable<Uint8Array>;
+  /** What the headers of a series say, object by object, without a pixel being sent. */
+  fetchMetadata(study: StudyUid, series: SeriesUid, signal?: AbortSignal): Promise<InstanceMetadata[]>;
+  /** These objects in this order, a few fetched ahead. Throws when one is missing. */
+  fetchInstances(
+    study: StudyUid,
+    series: SeriesUid,
+    sops: readonly SopUid[],
+    signal?: AbortSignal,
+  ): AsyncIterable<Uint8Array>;
   /** Throws unless the archive answers. */
   probe(signal?: AbortSignal): Promise<void>;
 }

@@ -32,6 +32,70 @@ export type InstanceSummary = {
   readonly instanceNumber?: number;
 };
 
+/** What an object's header says, without its pixels (WADO-RS metadata). What is absent was not said, or not in a way that can be used. */
+export type InstanceMetadata = InstanceSummary & {
+  readonly transferSyntaxUid?: string;
+  readonly modality?: string;
+  readonly imageType: readonly string[];
+  readonly seriesDescription?: string;
+  readonly protocolName?: string;
+  readonly bodyPartExamined?: string;
+  readonly rows?: number;
+  readonly columns?: number;
+  readonly frames: number;
+  readonly samplesPerPixel?: number;
+  readonly bitsAllocated?: number;
+  readonly photometric?: string;
+  readonly acquisitionNumber?: number;
+  readonly frameOfReferenceUid?: string;
+  readonly sliceThicknessMm?: number;
+  readonly spacingBetweenSlicesMm?: number;
+  readonly sliceLocationMm?: number;
+  readonly gantryTiltDegrees?: number;
+  readonly temporalPosition?: number;
+  readonly triggerTimeMs?: number;
+  /** Where each frame lies, for those that say it; of a classic slice there is one. */
+  readonly planes: readonly ImagePlane[];
+  readonly mr?: MrSequence;
+};
+
+/** Image Plane and Image Pixel modules (PS3.3 C.7.6.2), or the functional groups of an enhanced object. */
+export type ImagePlane = {
+  /** Counted from 0. */
+  readonly frame: number;
+  /** Centre of the first pixel in mm: x to the patient's left, y to the back, z to the head. */
+  readonly position: readonly [number, number, number];
+  /** Direction cosines of the rows, then of the columns. */
+  readonly orientation: readonly [number, number, number, number, number, number];
+  readonly rowSpacingMm?: number;
+  readonly columnSpacingMm?: number;
+  /** What frames of one enhanced object may differ in. */
+  readonly imageType?: readonly string[];
+  readonly echoTimeMs?: number;
+  readonly temporalPosition?: number;
+  readonly diffusionBValue?: number;
+};
+
+/** How a magnetic resonance image was weighted, as far as its header says. */
+export type MrSequence = {
+  readonly echoTimeMs?: number;
+  readonly repetitionTimeMs?: number;
+  readonly inversionTimeMs?: number;
+  readonly flipAngleDegrees?: number;
+  readonly echoTrainLength?: number;
+  readonly scanningSequence: readonly string[];
+  readonly sequenceVariant: readonly string[];
+  readonly scanOptions: readonly string[];
+  readonly sequenceName?: string;
+  /** T1, T2, PROTON_DENSITY, FLAIR, STIR … of enhanced objects. */
+  readonly acquisitionContrast?: string;
+  readonly contrastAgent?: string;
+  readonly echoNumber?: number;
+  readonly diffusionBValue?: number;
+  /** Spectrally Selected Suppression (0018,9025) of enhanced objects. */
+  readonly suppression?: string;
+};
+
 /** The place of a study in the chart. */
 export type ChartLink = {
   readonly patientId: PatientId;

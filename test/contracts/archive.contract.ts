@@ -1,9 +1,10 @@
 /** What every archive must do for Wetread's client, whoever wrote it. An archive passes itself in with a way to be filled. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { dicomwebArchive } from '../../src/dicom/dicomweb-archive.ts';
+import { withElements } from '../../sandbox/dicom/part10.ts';
 import { readDataset } from '../../src/dicom/dataset.ts';
 import { describeInstance } from '../../src/dicom/describe.ts';
-import { seriesUid, studyUid } from '../../src/domain/ids.ts';
+import { seriesUid, sopUid, studyUid } from '../../src/domain/ids.ts';
 import { silentLogger } from '../../src/domain/log.ts';
 import type { StudyQuery } from '../../src/domain/ports.ts';
 import { expectations, fixture } from '../dicom/fixtures.ts';
@@ -28,9 +29,28 @@ function inOtherStudy(file: Uint8Array): Uint8Array {
   return new Uint8Array(copy);
 }
 
+const slices = seriesUid(`${root}.1.3`);
+const sliceUids = [1, 2, 3].map((number) => sopUid(`${root}.1.3.${number}`));
+/** Three sagittal slices, stored in another order than they lie in. */
+const sagittal = [2, 0, 1].map((index) =>
+  withElements(fixture('grey12'), [
+    ['00080018', 'UI', sliceUids[index]],
+    ['00080060', 'CS', 'MR'],
+    ['0020000E', 'UI', slices],
+    ['00180081', 'DS', '102.5'],
+    ['00180080', 'DS', '3500'],
+    ['00180020', 'CS', 'SE'],
+    ['00200013', 'IS', String(index + 1)],
+    ['00200032', 'DS', `${-4.4 + 4.4 * index}`, '-120.5', '88.25'],
+    ['00200037', 'DS', '0', '1', '0', '0', '0', '-1'],
+    ['00280030', 'DS', '0.5', '0.625'],
+  ]),
+);
+
 export const archiveContractFiles: readonly Uint8Array[] = [
   ...filmNames.map(fixture),
   fixture('frames3-jpeg2000'),
+  ...sagittal,
   inOtherStudy(fixture('grey12')),
 ];
 
@@ -65,9 +85,9 @@ export function archiveContract(name: string, start: StartArchive, { skip = fals
         accession: 'ACC-1',
         startedAt: '2026-03-01T09:30:00',
         description: 'Lumbar spine',
-        instanceCount: filmNames.length + 1,
+        instanceCount: filmNames.length + 4,
       });
-      expect(study?.modalities).toEqual(['DX']);
+      expect([...(study?.modalities ?? [])].sort()).toEqual(['DX', 'MR']);
     });
 
     test('does not know a study that was never stored', async () => {
@@ -95,7 +115,8 @@ export function archiveContract(name: string, start: StartArchive, { skip = fals
       expect(await found({ accession: 'ACC-2' })).toEqual([]);
       expect(await found({ accession: 'ACC-*' })).toEqual([]);
       expect(await found({ modality: 'DX', since })).toEqual([`${root}.1`, `${root}.2`]);
-      expect(await found({ modality: 'MR' })).toEqual([]);
+      expect(await found({ modality: 'MR' })).toEqual([firstStudy]);
+      expect(await found({ modality: 'CT' })).toEqual([]);
       expect(await found({ accession: 'ACC-1', modality: 'DX', studyUid: firstStudy })).toEqual([firstStudy]);
     });
 
@@ -109,7 +130,7 @@ export function archiveContract(name: string, start: StartArchive, { skip = fals
     test('describes the series of a study', async () => {
       const series = await archive().findSeries(firstStudy);
       const byUid = new Map<string, (typeof series)[number]>(series.map((one) => [one.seriesUid, one]));
-      expect([...byUid.keys()].sort()).toEqual([films, frames]);
+      expect([...byUid.keys()].sort()).toEqual([films, frames, slices]);
       expect(byUid.get(frames)).toMatchObject({ modality: 'DX', description: 'LAT', bodyPartExamined: 'LSPINE' });
     });
 
@@ -131,6 +152,52 @@ export function archiveContract(name: string, start: StartArchive, { skip = fals
       const [file] = await collect(archive().fetchSeries(firstStudy, frames));
       expect(file && readDataset(file).transferSyntaxUid).toBe('1.2.840.10008.1.2.4.90');
       expect(file && (await describeInstance(file)).sha256).toBe(expectations['frames3']?.sha256);
+    });
+
+    test('tells where the slices of a series lie, without their pixels', async () => {
+      const told = await archive().fetchMetadata(firstStudy, slices);
+      const byUid = new Map(told.map((one) => [one.sopUid, one]));
+      expect([...byUid.keys()].sort()).toEqual(sliceUids);
+      expect(byUid.get(sliceUids[1]!)).toMatchObject({
+        instanceNumber: 2,
+        modality: 'MR',
+        rows: 61,
+        columns: 43,
+        frames: 1,
+        planes: [
+          {
+            frame: 0,
+            position: [0, -120.5, 88.25],
+            orientation: [0, 1, 0, 0, 0, -1],
+            rowSpacingMm: 0.5,
+            columnSpacingMm: 0.625,
+          },
+        ],
+        mr: { echoTimeMs: 102.5, repetitionTimeMs: 3500, scanningSequence: ['SE'] },
+      });
+      const [film] = await archive().fetchMetadata(firstStudy, films);
+      expect(film).toMatchObject({ modality: 'DX', planes: [] });
+    });
+
+    test('gives single objects in the order they are asked for', async () => {
+      const wanted = [sliceUids[0]!, sliceUids[2]!, sliceUids[1]!];
+      const files = await collect(archive().fetchInstances(firstStudy, slices, wanted));
+      expect(files.map((file) => readDataset(file).text('SOPInstanceUID'))).toEqual(wanted);
+      expect(await describeInstance(files[0]!)).toMatchObject({ sha256: expectations['grey12']?.sha256 });
+      expect(await collect(archive().fetchInstances(firstStudy, slices, []))).toEqual([]);
+    });
+
+    test('does not pass over an object that is not there', async () => {
+      const given: number[] = [];
+      const walk = async () => {
+        const wanted = [sliceUids[0]!, sopUid('1.2.3.4'), sliceUids[1]!];
+        for await (const file of archive().fetchInstances(firstStudy, slices, wanted)) given.push(file.length);
+      };
+      await expect(walk()).rejects.toMatchObject({ code: 'archive.not-found' });
+      expect(given).toHaveLength(1);
+      await expect(archive().fetchMetadata(firstStudy, seriesUid('1.2.3.4'))).rejects.toMatchObject({
+        code: 'archive.not-found',
+      });
     });
 
     test('can be left in the middle of a series, and asked again', async () => {

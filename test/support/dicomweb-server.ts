@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { readPart10 } from '../../sandbox/dicom/part10.ts';
 import { readDataset, type DicomDataset } from '../../src/dicom/dataset.ts';
 import type { Keyword } from '../../src/dicom/tags.ts';
 
@@ -54,16 +55,18 @@ function answer(
 ): void {
   const url = new URL(request.url ?? '', 'http://archive');
   const path = url.pathname.replace('/dicom-web/', '').split('/');
-  const [, study, , series] = path;
+  const [, study, , series, , sop] = path;
   const inSeries = stored.filter(
     ({ dataset }) =>
       (study === undefined || dataset.text('StudyInstanceUID') === study) &&
-      (series === undefined || dataset.text('SeriesInstanceUID') === series),
+      (series === undefined || dataset.text('SeriesInstanceUID') === series) &&
+      (sop === undefined || dataset.text('SOPInstanceUID') === sop),
   );
   if (path.length === 1 && path[0] === 'studies') return list(response, options, url, studies(inSeries, url));
   if (path.length === 3 && path[2] === 'series') return list(response, options, url, seriesOf(inSeries));
   if (path.length === 5 && path[4] === 'instances') return list(response, options, url, inSeries.map(instance));
-  if (path.length === 4 && path[2] === 'series') return multipart(response, inSeries);
+  if (path.length === 5 && path[4] === 'metadata') return metadata(response, inSeries);
+  if (path.length === 4 || path.length === 6) return multipart(response, inSeries);
   response.writeHead(404).end();
 }
 
@@ -87,8 +90,8 @@ function studies(stored: readonly Stored[], url: URL): Row[] {
     if (first === undefined || (wanted !== null && uid !== wanted)) return [];
     const day = first.dataset.text('StudyDate') ?? '';
     if (day < since || (until !== '' && day > until) || accession !== 'ACC-1') return [];
-    if (modality !== null && first.dataset.text('Modality') !== modality) return [];
     const own = stored.filter(({ dataset }) => dataset.text('StudyInstanceUID') === uid);
+    if (modality !== null && !own.some(({ dataset }) => dataset.text('Modality') === modality)) return [];
     return [
       {
         ...row(first.dataset, [
@@ -141,6 +144,15 @@ function list(response: ServerResponse, options: DicomwebServerOptions, url: URL
   if (offset + page.length < rows.length && allowed < limit)
     headers['warning'] = '299 archive "There are additional results that can be requested"';
   response.writeHead(200, headers).end(JSON.stringify(page));
+}
+
+/** By another implementation than the client's. */
+function metadata(response: ServerResponse, stored: readonly Stored[]): void {
+  const headers = stored.map(({ file }) => {
+    const { dataset, transferSyntaxUid } = readPart10(file);
+    return { ...dataset, '00083002': { vr: 'UI', Value: [transferSyntaxUid] } };
+  });
+  response.writeHead(200, { 'content-type': 'application/dicom+json' }).end(JSON.stringify(headers));
 }
 
 function multipart(response: ServerResponse, stored: readonly Stored[]): void {
