@@ -1,0 +1,42 @@
+/** A picture's truth and what was said of it; every section of a report is made from these. */
+import type { Answer } from './answers.ts';
+import { patientBootstrap, type BootstrapOptions, type Interval } from './intervals.ts';
+import type { Figure } from './report.ts';
+import type { TruthRow } from './truth.ts';
+
+export type Pair = { readonly row: TruthRow; readonly answer: Answer };
+
+/** A picture that was not answered at all is a failure: leaving it out would flatter the model. */
+export function pairUp(rows: readonly TruthRow[], answers: readonly Answer[]): Pair[] {
+  const byFile = new Map(answers.map((answer) => [answer.file, answer]));
+  return rows.map((row) => ({ row, answer: byFile.get(row.file) ?? { file: row.file, failed: 'no-answer' } }));
+}
+
+export const answered = (pairs: readonly Pair[]): Pair[] =>
+  pairs.filter(({ answer }) => answer.abstained === undefined && answer.failed === undefined);
+
+export const patientsOf = (pairs: readonly Pair[]): number => new Set(pairs.map(({ row }) => row.patient)).size;
+
+/** Names to figures over any sample of the pairs, so that the bootstrap can ask again. */
+export type FiguresOf = (sample: readonly Pair[]) => Readonly<Record<string, number>>;
+
+export function withIntervals(
+  pairs: readonly Pair[],
+  figuresOf: FiguresOf,
+  options?: BootstrapOptions,
+  unit?: string,
+): Figure[] {
+  const intervals: Readonly<Record<string, Interval>> = patientBootstrap(
+    pairs,
+    ({ row }) => row.patient,
+    figuresOf,
+    options,
+  );
+  return Object.entries(figuresOf(pairs)).map(([name, value]) => ({
+    name,
+    value,
+    interval: intervals[name]!,
+    by: 'bootstrap by patient',
+    ...(unit === undefined ? {} : { unit }),
+  }));
+}
