@@ -1,7 +1,16 @@
 /** Reads DICOM Part 10 files, and bare datasets where they are plausible, without believing any length they claim. */
 import { inflateRawSync } from 'node:zlib';
-import dicomParser, { type DataSet, type Element } from 'dicom-parser';
 import { WetreadError } from '../domain/errors.ts';
+import {
+  explicitLittle,
+  implicitLittle,
+  pixelDataTag,
+  walker,
+  type Element,
+  type Elements,
+  type Encoding,
+  type Walker,
+} from './elements.ts';
 import { tags, type Keyword } from './tags.ts';
 
 export const implicitLittleEndian = '1.2.840.10008.1.2';
@@ -44,32 +53,36 @@ export type ReadOptions = {
   readonly maxBytes?: number;
 };
 
-const undefinedLength = 0xffff_ffff;
 const defaultMaxBytes = 512 * 1024 * 1024;
+
+const numberOf = Object.fromEntries(
+  Object.entries(tags).map(([keyword, tag]) => [keyword, Number.parseInt(tag.slice(1), 16)]),
+) as Readonly<Record<Keyword, number>>;
+const wanted: ReadonlySet<number> = new Set(Object.values(numberOf));
 
 /** Throws `dicom.not-a-dicom-file`, `dicom.truncated` or `dicom.too-large`. */
 export function readDataset(file: Uint8Array, options: ReadOptions = {}): DicomDataset {
   // A Buffer's `slice` is a view where other arrays copy: everything behind this line has plain bytes.
   const plain = new Uint8Array(file.buffer, file.byteOffset, file.byteLength);
-  const { bytes, transferSyntaxUid: assumed } = withPreamble(plain);
-  const { dataset, contents } = parse(bytes, assumed, options.maxBytes ?? defaultMaxBytes);
-  demandWholeElements(dataset, contents.length, 0);
-
-  const transferSyntaxUid = assumed ?? dataset.string(tags.TransferSyntaxUID);
-  if (transferSyntaxUid === undefined || transferSyntaxUid === '') {
-    throw new WetreadError('dicom.not-a-dicom-file', 'Transfer Syntax UID is missing');
-  }
-  const pixelElement = dataset.elements[tags.PixelData];
+  const { start, encoding: guessed } = beginning(plain);
+  const meta = guessed === undefined ? metaOf(plain, start) : undefined;
+  const transferSyntaxUid =
+    meta?.text('TransferSyntaxUID') ?? (guessed?.explicit === true ? explicitLittleEndian : implicitLittleEndian);
+  const deflated = transferSyntaxUid === deflatedLittleEndian;
+  const bytes = deflated ? inflated(plain.subarray(meta?.end), options.maxBytes ?? defaultMaxBytes) : plain;
+  const from = deflated ? 0 : (meta?.end ?? start);
+  const bigEndian = transferSyntaxUid === explicitBigEndian;
+  const walk = walker(bytes, wanted);
+  const encoding = guessed ?? { explicit: transferSyntaxUid !== implicitLittleEndian, bigEndian };
+  const elements = walk.dataset(from, encoding);
+  const pixels = elements.get(pixelDataTag);
+  const scope: Scope = { walk, bytes, elements, encoding, depth: 0 };
   return {
-    ...attributesOf(dataset, charsetOf(dataset)),
+    ...attributesOf(scope, charsetOf(attributesOf(scope, latin1))),
     transferSyntaxUid,
-    bigEndian: transferSyntaxUid === explicitBigEndian,
-    pixelData: pixelElement && {
-      offset: pixelElement.dataOffset,
-      length: pixelElement.hadUndefinedLength === true ? undefined : pixelElement.length,
-      vr: pixelElement.vr,
-    },
-    bytes: contents,
+    bigEndian,
+    pixelData: pixels && { offset: pixels.start, length: pixels.length, vr: pixels.vr },
+    bytes,
   };
 }
 
@@ -80,8 +93,7 @@ export function sopInstanceUidOf(file: Uint8Array): string | undefined {
   } catch {
     // A damaged object still says in its meta header which one it is.
     try {
-      const uid = dicomParser.readPart10Header(file).string(tags.MediaStorageSOPInstanceUID);
-      return uid === '' ? undefined : uid;
+      return metaOf(file, beginning(file).start).text('MediaStorageSOPInstanceUID');
     } catch {
       return undefined;
     }
@@ -91,126 +103,133 @@ export function sopInstanceUidOf(file: Uint8Array): string | undefined {
 const isPart10 = (bytes: Uint8Array): boolean =>
   bytes.length >= 132 && Buffer.from(bytes.buffer, bytes.byteOffset + 128, 4).toString('latin1') === 'DICM';
 
-/** Old exports leave out the preamble, the meta header, or both. */
-function withPreamble(file: Uint8Array): { bytes: Uint8Array; transferSyntaxUid?: string } {
-  if (isPart10(file)) return { bytes: file };
+/** Old exports leave out the preamble, the meta header, or both. Without a meta header the encoding has to be guessed. */
+function beginning(file: Uint8Array): { start: number; encoding?: Encoding } {
+  if (isPart10(file)) return { start: 132 };
   if (file.length < 16) throw new WetreadError('dicom.not-a-dicom-file');
   const view = new DataView(file.buffer, file.byteOffset, file.length);
   const group = view.getUint16(0, true);
   const element = view.getUint16(2, true);
   const vr = String.fromCharCode(view.getUint8(4), view.getUint8(5));
-  if (group === 0x0002 && /^[A-Z]{2}$/.test(vr)) {
-    const bytes = new Uint8Array(file.length + 132);
-    bytes.set([0x44, 0x49, 0x43, 0x4d], 128);
-    bytes.set(file, 132);
-    return { bytes };
-  }
+  if (group === 0x0002 && /^[A-Z]{2}$/.test(vr)) return { start: 0 };
   // A bare dataset starts with group 0008 (PS3.5 section 7.1: ascending tags), elements 0000 to 0018 in practice.
   if (group === 0x0008 && element <= 0x0018) {
-    if (/^(UL|CS|UI|SH|DA|TM|LO)$/.test(vr)) return { bytes: file, transferSyntaxUid: explicitLittleEndian };
-    if (view.getUint32(4, true) <= 256) return { bytes: file, transferSyntaxUid: implicitLittleEndian };
+    if (/^(UL|CS|UI|SH|DA|TM|LO)$/.test(vr)) return { start: 0, encoding: explicitLittle };
+    if (view.getUint32(4, true) <= 256) return { start: 0, encoding: implicitLittle };
   }
   throw new WetreadError('dicom.not-a-dicom-file');
 }
 
-function parse(
-  bytes: Uint8Array,
-  assumed: string | undefined,
-  maxBytes: number,
-): { dataset: DataSet; contents: Uint8Array } {
-  let contents = bytes;
-  try {
-    const dataset = dicomParser.parseDicom(bytes, {
-      untilTag: tags.PixelData,
-      ...(assumed === undefined ? {} : { TransferSyntaxUID: assumed }),
-      inflater: (all, position) => (contents = inflated(all, position, maxBytes)),
-    });
-    return { dataset, contents };
-  } catch (thrown) {
-    if (thrown instanceof WetreadError) throw thrown;
-    // dicom-parser throws strings, Errors and { exception } alike. Behind a valid prefix they all mean that the bytes end or turn to nonsense.
-    const cause = thrown !== null && typeof thrown === 'object' && 'exception' in thrown ? thrown.exception : thrown;
-    const detail = cause instanceof Error ? cause.message : String(cause);
-    if (detail.includes('0002,0010'))
-      throw new WetreadError('dicom.not-a-dicom-file', 'Transfer Syntax UID is missing');
-    throw new WetreadError('dicom.truncated', detail.replaceAll('dicomParser.', ''), { cause });
-  }
+function metaOf(file: Uint8Array, start: number): { text: Attributes['text']; end: number } {
+  const walk = walker(file, wanted);
+  const { elements, end } = walk.meta(start);
+  const { text } = attributesOf({ walk, bytes: file, elements, encoding: explicitLittle, depth: 0 }, latin1);
+  if (text('TransferSyntaxUID') === undefined)
+    throw new WetreadError('dicom.not-a-dicom-file', 'Transfer Syntax UID is missing');
+  return { text, end };
 }
 
-function inflated(all: Uint8Array, position: number, maxBytes: number): Uint8Array {
+function inflated(body: Uint8Array, maxBytes: number): Uint8Array {
   try {
-    const body = inflateRawSync(all.subarray(position), { maxOutputLength: maxBytes });
-    const whole = new Uint8Array(position + body.length);
-    whole.set(all.subarray(0, position));
-    whole.set(body, position);
-    return whole;
+    const whole = inflateRawSync(body, { maxOutputLength: maxBytes });
+    return new Uint8Array(whole.buffer, whole.byteOffset, whole.byteLength);
   } catch (cause) {
     const tooLarge = cause instanceof RangeError || (cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE';
     throw new WetreadError(tooLarge ? 'dicom.too-large' : 'dicom.truncated', 'deflated dataset', { cause });
   }
 }
 
-/** dicom-parser skips over whatever length an element claims: a cut file would pass as one with fewer elements. */
-function demandWholeElements(dataset: DataSet, end: number, depth: number): void {
-  // PS3.5 sets no limit; real objects stay under ten levels.
-  if (depth > 64) throw new WetreadError('dicom.not-a-dicom-file', 'sequences are nested without end');
-  for (const element of Object.values(dataset.elements)) {
-    if (element.tag === tags.PixelData) continue;
-    if (element.dataOffset + element.length > end)
-      throw new WetreadError('dicom.truncated', `in element ${element.tag}`);
-    for (const item of element.items ?? []) {
-      if (item.dataSet !== undefined) demandWholeElements(item.dataSet, end, depth + 1);
-    }
-  }
-}
+const latin1 = new TextDecoder('latin1');
 
 /** Wetread compares descriptions with English words only, so one-byte sets besides Latin-1 need no table of their own. */
-function charsetOf(dataset: DataSet): TextDecoder {
-  const name = dataset.string(tags.SpecificCharacterSet)?.trim() ?? '';
+export function charsetOf(dataset: Pick<Attributes, 'text'>): TextDecoder {
+  const name = dataset.text('SpecificCharacterSet') ?? '';
   if (name === 'ISO_IR 192') return new TextDecoder('utf-8');
   if (name === 'GB18030' || name === 'GBK') return new TextDecoder('gb18030');
-  return new TextDecoder('latin1');
+  return latin1;
 }
 
-function attributesOf(dataset: DataSet, charset: TextDecoder): Attributes {
+/** A dataset or an item, and how it is written. */
+type Scope = {
+  readonly walk: Walker;
+  readonly bytes: Uint8Array;
+  readonly elements: Elements;
+  readonly encoding: Encoding;
+  readonly depth: number;
+};
+
+function attributesOf(scope: Scope, charset: TextDecoder): Attributes {
+  const { walk, bytes, elements, encoding } = scope;
   const elementOf = (keyword: Keyword): Element | undefined => {
-    const element = dataset.elements[tags[keyword]];
+    const element = elements.get(numberOf[keyword]);
     return element === undefined || element.length === 0 ? undefined : element;
   };
-  const raw = (keyword: Keyword) => {
-    const element = elementOf(keyword);
-    if (element === undefined || element.length === undefinedLength) return undefined;
-    return dataset.byteArray.subarray(element.dataOffset, element.dataOffset + element.length);
-  };
+  const valueOf = (element: Element | undefined): Uint8Array | undefined =>
+    element?.length === undefined || element.hadUndefinedLength
+      ? undefined
+      : bytes.subarray(element.start, element.start + element.length);
+  const raw = (keyword: Keyword) => valueOf(elementOf(keyword));
   const texts = (keyword: Keyword): string[] => {
-    const bytes = raw(keyword);
+    const value = raw(keyword);
     // No string of interest is long; a picture under a text tag is not worth decoding.
-    if (bytes === undefined || bytes.length > 4096) return [];
-    return charset.decode(bytes).split('\\').map(trimmed);
+    if (value === undefined || value.length > 4096) return [];
+    return charset.decode(value).split('\\').map(trimmed);
   };
-  const decimals = (keyword: Keyword) => {
-    const numbers = texts(keyword).map((text) => (text === '' ? Number.NaN : Number(text)));
-    return numbers.every(Number.isFinite) ? numbers : [];
+  /** Binary numbers, in the byte order of their dataset. Values of unknown representation (UN) are little endian. */
+  const numbers = (
+    keyword: Keyword,
+    width: 2 | 4 | 8,
+    read: (view: DataView, at: number, little: boolean) => number,
+  ) => {
+    const value = raw(keyword) ?? new Uint8Array();
+    const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+    const little = !encoding.bigEndian || elementOf(keyword)?.vr === 'UN';
+    return Array.from({ length: Math.floor(value.length / width) }, (_, index) => read(view, index * width, little));
   };
+  const unsigned16 = (keyword: Keyword) => numbers(keyword, 2, (view, at, little) => view.getUint16(at, little));
+  const decimals = (keyword: Keyword): number[] => {
+    // What should be text is binary in some files, and says so.
+    const vr = elementOf(keyword)?.vr;
+    if (vr === 'US') return unsigned16(keyword);
+    if (vr === 'SS') return numbers(keyword, 2, (view, at, little) => view.getInt16(at, little));
+    if (vr === 'UL') return numbers(keyword, 4, (view, at, little) => view.getUint32(at, little));
+    if (vr === 'SL') return numbers(keyword, 4, (view, at, little) => view.getInt32(at, little));
+    if (vr === 'FL') return finite(numbers(keyword, 4, (view, at, little) => view.getFloat32(at, little)));
+    if (vr === 'FD') return finite(numbers(keyword, 8, (view, at, little) => view.getFloat64(at, little)));
+    return finite(texts(keyword).map((text) => (text === '' ? Number.NaN : Number(text))));
+  };
+  const doubles = (keyword: Keyword): number[] =>
+    // Implicit files say no representation; then it is the one of the dictionary, FD.
+    finite(
+      elementOf(keyword)?.vr === 'FL' || elementOf(keyword)?.vr === 'DS'
+        ? decimals(keyword)
+        : numbers(keyword, 8, (view, at, little) => view.getFloat64(at, little)),
+    );
   return {
     has: (keyword) => elementOf(keyword) !== undefined,
     text: (keyword) => texts(keyword)[0] || undefined,
     decimals,
     decimal: (keyword) => decimals(keyword)[0],
-    unsigned: (keyword) => ((raw(keyword)?.length ?? 0) >= 2 ? dataset.uint16(tags[keyword]) : undefined),
-    words: (keyword) => {
-      const bytes = raw(keyword) ?? new Uint8Array();
-      const parser = dataset.byteArrayParser;
-      return Uint16Array.from({ length: bytes.length >> 1 }, (_, index) => parser.readUint16(bytes, index * 2));
+    unsigned: (keyword) => {
+      const vr = elementOf(keyword)?.vr;
+      const [value] = vr === 'IS' || vr === 'DS' || vr === 'UL' ? decimals(keyword) : unsigned16(keyword);
+      return value;
     },
-    double: (keyword) => ((raw(keyword)?.length ?? 0) >= 8 ? dataset.double(tags[keyword]) : undefined),
+    words: (keyword) => Uint16Array.from(unsigned16(keyword)),
+    double: (keyword) => doubles(keyword)[0],
     raw,
-    items: (keyword) =>
-      (dataset.elements[tags[keyword]]?.items ?? []).flatMap((item) =>
-        item.dataSet === undefined ? [] : [attributesOf(item.dataSet, charset)],
-      ),
+    items: (keyword) => {
+      const sequence = elements.get(numberOf[keyword]);
+      if (sequence === undefined) return [];
+      return walk
+        .items(sequence, encoding, scope.depth)
+        .map((item) => attributesOf({ ...scope, ...item, depth: scope.depth + 1 }, charset));
+    },
   };
 }
+
+/** One value that is no number makes the others doubtful too. */
+const finite = (values: number[]): number[] => (values.every(Number.isFinite) ? values : []);
 
 /** Padding is spaces, or NUL for UIDs (PS3.5 section 6.2). */
 const trimmed = (text: string): string => text.replaceAll('\0', ' ').trim();

@@ -1,4 +1,4 @@
-/** The attributes Wetread reads, by DICOM keyword, in the spelling dicom-parser uses for tags. */
+/** The attributes Wetread reads, by DICOM keyword: "x", group and element in hexadecimal. */
 export const tags = {
   MediaStorageSOPInstanceUID: 'x00020003',
   TransferSyntaxUID: 'x00020010',
