@@ -1,34 +1,10 @@
 /** Which orders are imaging, and of which part of the body: coded values first, words last. */
 import type { CodeableConcept, ServiceRequest } from 'fhir/r4.d.ts';
-import { regionOfText } from '../domain/region.ts';
+import { regionOfCode, regionOfText } from '../domain/region.ts';
 import type { BodyRegion } from '../domain/study.ts';
 
 const loinc = 'http://loinc.org';
 const snomed = 'http://snomed.info/sct';
-
-/** Codes that were looked up; public code is full of wrong ones, so nothing is added here from memory. */
-const regionOfCode: ReadonlyMap<string, BodyRegion> = new Map([
-  [`${loinc}|24968-0`, 'lumbar-spine'], // MR lumbar spine
-  [`${loinc}|24969-8`, 'lumbar-spine'], // XR lateral
-  [`${loinc}|24970-6`, 'lumbar-spine'], // XR AP and lateral
-  [`${loinc}|24971-4`, 'lumbar-spine'], // XR flexion and extension
-  [`${loinc}|24972-2`, 'lumbar-spine'], // XR views
-  [`${loinc}|24980-5`, 'thoracic-spine'], // MR thoracic spine
-  [`${loinc}|24983-9`, 'thoracic-spine'], // XR thoracic spine
-  [`${loinc}|24648-8`, 'chest'], // XR PA upright
-  [`${loinc}|36643-5`, 'chest'], // XR two views
-  // DICOM CID 7603 and 7604
-  [`${snomed}|122496007`, 'lumbar-spine'],
-  [`${snomed}|66794005`, 'lumbar-spine'], // L1
-  [`${snomed}|14293000`, 'lumbar-spine'], // L2
-  [`${snomed}|36470004`, 'lumbar-spine'], // L3
-  [`${snomed}|11994002`, 'lumbar-spine'], // L4
-  [`${snomed}|49668003`, 'lumbar-spine'], // L5
-  [`${snomed}|84020006`, 'lumbar-spine'], // L4/5 disc
-  [`${snomed}|715056000`, 'lumbar-spine'], // L5/S1 disc
-  [`${snomed}|23215003`, 'thoracic-spine'], // T12
-  [`${snomed}|54735007`, 'pelvis'], // sacrum
-]);
 
 const sections = 'http://terminology.hl7.org/CodeSystem/v2-0074';
 /** FHIR's example value set for ServiceRequest.category, and the sections of HL7 table 0074 that make pictures. */
@@ -44,7 +20,7 @@ const pictureWords =
 export function isImagingOrder(order: ServiceRequest): boolean {
   const categories = (order.category ?? []).flatMap(codesOf);
   if (categories.some((code) => imagingCategories.has(code))) return true;
-  if (codesOf(order.code).some((code) => code.startsWith(loinc) && regionOfCode.has(code))) return true;
+  if (codesOf(order.code).some((code) => code.startsWith(loinc) && regionOf(code) !== undefined)) return true;
   // A stated category of another kind (laboratory, counselling) is believed.
   const stated = categories.some((code) => code.startsWith(snomed) || code.startsWith(sections));
   return !stated && pictureWords.test(wordsOf(order.code));
@@ -52,8 +28,11 @@ export function isImagingOrder(order: ServiceRequest): boolean {
 
 export function regionOfOrder(order: ServiceRequest): BodyRegion {
   const concepts = [order.code, ...(order.bodySite ?? []), ...(order.orderDetail ?? [])];
-  const coded = concepts.flatMap(codesOf).find((code) => regionOfCode.has(code));
-  if (coded !== undefined) return regionOfCode.get(coded)!;
+  const coded = concepts
+    .flatMap(codesOf)
+    .map(regionOf)
+    .find((region) => region !== undefined);
+  if (coded !== undefined) return coded;
   return concepts.map((concept) => regionOfText(wordsOf(concept))).find((region) => region !== 'other') ?? 'other';
 }
 
@@ -73,6 +52,8 @@ export function accessionOf(order: ServiceRequest): string | undefined {
     ),
   )?.value;
 }
+
+const regionOf = (code: string): BodyRegion | undefined => regionOfCode(...(code.split('|') as [string, string]));
 
 const codesOf = (concept: CodeableConcept | undefined): string[] =>
   (concept?.coding ?? []).map(({ system, code }) => `${system}|${code}`);

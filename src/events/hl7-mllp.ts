@@ -1,0 +1,154 @@
+/** Hears of exams by HL7 v2 over MLLP: orders, their states and results. Acknowledged when it is in the database, not before. */
+import { BlockList, isIP } from 'node:net';
+import { asWetreadError, WetreadError } from '../domain/errors.ts';
+import type { ExpectedExams } from '../domain/expected-exam.ts';
+import type { Logger } from '../domain/log.ts';
+import { acknowledgement, type Refusal, type Verdict } from '../hl7/acknowledgement.ts';
+import { parseMessage, type Hl7Message } from '../hl7/message.ts';
+import { mllpServer, type MllpAnswer, type MllpServer, type MllpTls, type WholeFrame } from '../hl7/mllp-server.ts';
+import { heardExams, kindOf, usualReading, type ExamReading } from './hl7-exams.ts';
+
+export type Hl7SourceOptions = {
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  readonly tls?: MllpTls;
+  /** `APPLICATION` or `APPLICATION@FACILITY` as in MSH-3 and MSH-4. Empty: any. */
+  readonly senders?: readonly string[];
+  /** Addresses and networks (`10.1.0.0/16`) that may connect. Empty: any. */
+  readonly addresses?: readonly string[];
+  readonly reading?: ExamReading;
+  readonly exams: Pick<ExpectedExams, 'hear'>;
+  /** Called when something was heard: whoever looks for studies need not wait for the next round. */
+  readonly onHeard?: () => void;
+  readonly maxBytes?: number;
+  readonly maxConnections?: number;
+  readonly idleMs?: number;
+  readonly logger: Logger;
+};
+
+export interface Hl7Source {
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** Undefined until it listens. */
+  readonly port: number | undefined;
+}
+
+export function hl7Source(options: Hl7SourceOptions): Hl7Source {
+  const { exams, logger, senders = [], addresses = [], reading = usualReading } = options;
+  let server: MllpServer | undefined;
+
+  /** Never throws: whatever happens to one message, the sender is told and the connection goes on. */
+  async function answer(frame: WholeFrame): Promise<MllpAnswer> {
+    let message: Hl7Message | undefined;
+    let verdict: Verdict = 'accepted';
+    let refusal: Refusal | undefined;
+    try {
+      message = parseMessage(frame.bytes);
+      if (frame.kind === 'too-large') throw new Refused('segmentSequence', new WetreadError('request.too-large'));
+      await hear(message, frame.bytes);
+    } catch (thrown) {
+      refusal = thrown instanceof Refused ? thrown.refusal : refusalOf(asWetreadError(thrown));
+      verdict = refusal.error.row.retry ? 'failed' : 'refused';
+      const { code, detail } = refusal.error;
+      if (verdict === 'failed') logger.error('an HL7 message could not be kept', { code, cause: refusal.error });
+      else logger.warn('an HL7 message was refused', { code, detail, bytes: frame.bytes.length });
+    }
+    const written = acknowledgement(message, verdict, refusal);
+    if (written !== undefined) return Buffer.from(written, 'utf8');
+    // The sender asked for no answer; only the loss of the connection can make it repeat.
+    return verdict === 'failed' ? 'hang-up' : 'nothing';
+  }
+
+  async function hear(message: Hl7Message, bytes: Uint8Array): Promise<void> {
+    const { header } = message;
+    if (!maySend(senders, header.text(3), header.text(4)))
+      throw new Refused('internal', new WetreadError('hl7.sender-not-allowed'), 'MSH^1^3');
+    const kind = kindOf(message);
+    if (kind === 'unknown-type')
+      throw new Refused('messageType', new WetreadError('hl7.unsupported', 'MSH-9.1'), 'MSH^1^9');
+    if (kind === 'unknown-event')
+      throw new Refused('eventCode', new WetreadError('hl7.unsupported', 'MSH-9.2'), 'MSH^1^9');
+    if (header.raw(10) === '')
+      throw new Refused('fieldMissing', new WetreadError('hl7.malformed', 'MSH-10 is empty'), 'MSH^1^10');
+
+    const orders = message.segments.some(({ name }) => name === 'ORC' || name === 'OBR');
+    if (!orders)
+      throw new Refused('segmentSequence', new WetreadError('hl7.malformed', 'it holds neither ORC nor OBR'));
+    const all = heardExams(message, reading);
+    const known = all.filter(({ numbers, accession, studyUids }) => numbers.length + studyUids.length > 0 || accession);
+    if (all.length > 0 && known.length === 0)
+      throw new Refused(
+        'fieldMissing',
+        new WetreadError('hl7.malformed', 'no order, accession or study number'),
+        'OBR^1^3',
+      );
+
+    const sender = `${header.raw(3)}|${header.raw(4)}`;
+    const heard = await exams.hear(known, { sender, id: header.raw(10), content: bytes });
+    logger.info('HL7 message heard', {
+      type: `${header.text(9, 1)}^${header.text(9, 2)}`,
+      exams: known.map(({ state, priority = 'unsaid' }) => `${state} ${priority}`),
+      ...(heard === 'repeated' && { repeated: true }),
+    });
+    if (heard === 'new' && known.length > 0) options.onHeard?.();
+  }
+
+  return {
+    async start() {
+      server ??= await mllpServer({
+        host: options.host,
+        port: options.port,
+        ...(options.tls && { tls: options.tls }),
+        ...(addresses.length > 0 && { allowed: blockList(addresses) }),
+        ...(options.maxBytes && { maxBytes: options.maxBytes }),
+        ...(options.maxConnections && { maxConnections: options.maxConnections }),
+        ...(options.idleMs && { idleMs: options.idleMs }),
+        answer,
+        logger,
+      });
+      logger.info('HL7 messages are heard', { port: server.port, tls: options.tls !== undefined });
+    },
+    async stop() {
+      await server?.close();
+      server = undefined;
+    },
+    get port() {
+      return server?.port;
+    },
+  };
+}
+
+class Refused extends Error {
+  readonly refusal: Refusal;
+
+  constructor(condition: Refusal['condition'], error: WetreadError, location?: string) {
+    super(error.message);
+    this.refusal = { condition, error, ...(location === undefined ? {} : { location }) };
+  }
+}
+
+function refusalOf(error: WetreadError): Refusal {
+  return { error, condition: error.code === 'hl7.malformed' ? 'segmentSequence' : 'internal' };
+}
+
+function maySend(senders: readonly string[], application: string, facility: string): boolean {
+  if (senders.length === 0) return true;
+  return senders.some((sender) => sender === application || sender === `${application}@${facility}`);
+}
+
+/** Throws `config.invalid` for what is neither an address nor a network. */
+export function blockList(addresses: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const entry of addresses) {
+    const [address = '', prefix] = entry.split('/');
+    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+    const bits = Number(prefix);
+    const most = family === 'ipv6' ? 128 : 32;
+    if (isIP(address) === 0 || (prefix !== undefined && !(Number.isInteger(bits) && bits >= 0 && bits <= most)))
+      throw new WetreadError('config.invalid', `WETREAD_HL7_ADDRESSES: ${entry} is no address`);
+    if (prefix === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, bits, family);
+  }
+  return list;
+}
