@@ -1,9 +1,10 @@
 /** One neural network as whoever runs a pack sees it: named tensors in, named tensors out, wherever it is computed. */
 
-export type TensorType = 'float32' | 'int64' | 'int32' | 'uint8' | 'bool';
+export type TensorType = 'float32' | 'float16' | 'int64' | 'int32' | 'uint8' | 'bool';
 
 type DataOf = {
   readonly float32: Float32Array;
+  readonly float16: Float16Array;
   readonly int64: BigInt64Array;
   readonly int32: Int32Array;
   readonly uint8: Uint8Array;
@@ -37,6 +38,9 @@ export type NetworkSpec = {
   readonly manifestFile: string;
   /** Along the batch axis of a usual run; the probe at the start takes as many. */
   readonly batch: number;
+  /** Longest along that axis in one run; what brings more is run in several. */
+  readonly most?: number;
+  readonly deadlineMs: number;
   /** `field`: where in the manifest a fault is to be named. */
   readonly inputs: Readonly<Record<string, DeclaredTensor & { readonly field: string }>>;
   readonly outputs: Readonly<Record<string, DeclaredTensor & { readonly field: string }>>;

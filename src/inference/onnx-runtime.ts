@@ -130,6 +130,8 @@ function emptyTensor(type: Tensor['type'], dims: readonly number[], length: numb
   switch (type) {
     case 'float32':
       return { type, dims, data: new Float32Array(length) };
+    case 'float16':
+      return { type, dims, data: new Float16Array(length) };
     case 'int64':
       return { type, dims, data: new BigInt64Array(length) };
     case 'int32':
