@@ -96,7 +96,7 @@ function networkOf(session: InferenceSession, wanted: readonly string[]): Networ
 
 const onnxFeeds = (feeds: Tensors): Record<string, OnnxTensor> =>
   Object.fromEntries(
-    Object.entries(feeds).map(([name, { type, data, dims }]) => [name, new OnnxTensor(type, data, dims)]),
+    Object.entries(feeds).map(([name, { type, data, dims }]) => [name, new OnnxTensor(type, data as OnnxTensor['data'], dims)]),
   );
 
 /** A first run on an empty picture: proves the provider, and leaves the session warm. */
