@@ -5,7 +5,7 @@ import type { Logger } from '../domain/log.ts';
 import type { Archive } from '../domain/ports.ts';
 import type { InstanceSummary, SeriesSummary, StudySummary } from '../domain/study.ts';
 import { demandOk, isRedirect } from './archive-answer.ts';
-import { archiveGet, type Answer } from './archive-http.ts';
+import { archiveGet, type Answer, type Get } from './archive-http.ts';
 import { dateTime } from './date-time.ts';
 import { numberOf, present, queryTags, textOf, type DicomJsonRow } from './dicom-json.ts';
 import { limiter } from './limiter.ts';
@@ -22,6 +22,8 @@ export type DicomwebArchiveOptions = {
   readonly maxInstanceBytes?: number;
   /** Requests at once; as many again for the viewer, which must not wait behind the jobs. */
   readonly maxConcurrent?: number;
+  /** In place of HTTP: an archive within this process. */
+  readonly get?: Get;
   readonly logger: Logger;
 };
 
@@ -33,7 +35,7 @@ export type Forwarding = {
 export function dicomwebArchive(options: DicomwebArchiveOptions): Archive & Forwarding {
   const { logger, timeoutMs = 30_000, maxInstanceBytes = 512 * 1024 * 1024, maxConcurrent = 4 } = options;
   const baseUrl = checkedBase(options.baseUrl);
-  const get = archiveGet({ baseUrl, authorization: options.authorization, timeoutMs, logger });
+  const get = options.get ?? archiveGet({ baseUrl, authorization: options.authorization, timeoutMs, logger });
   const jobs = limiter(maxConcurrent);
   const viewers = limiter(maxConcurrent);
 
