@@ -1,7 +1,8 @@
 /** The adapters, each made from the configuration: the database, the keys, the archive, the chart, the models. */
 import { join } from 'node:path';
+import { archiveFromConfig, type ArchiveObserver } from './archive-from-config.ts';
 import type { Config } from './config.ts';
-import { dicomwebArchive } from './dicom/dicomweb-archive.ts';
+import type { DicomwebArchive } from './dicom/dicomweb-archive.ts';
 import { WetreadError } from './domain/errors.ts';
 import type { Logger } from './domain/log.ts';
 import { backendAuthorization } from './fhir/backend-authorization.ts';
@@ -34,17 +35,12 @@ export const theKeys = (config: Config, logger: Logger): Promise<ServiceKeys> =>
     logger,
   });
 
-export function theArchive(config: Config, logger: Logger) {
-  const authorization = config.WETREAD_DICOMWEB_AUTHORIZATION;
-  return dicomwebArchive({
-    baseUrl: needed('WETREAD_DICOMWEB_URL', config.WETREAD_DICOMWEB_URL),
-    ...(authorization !== undefined && { authorization: async () => authorization }),
-    timeoutMs: config.WETREAD_DICOMWEB_TIMEOUT_SECONDS * 1000,
-    maxInstanceBytes: config.WETREAD_MAX_INSTANCE_MB * 1024 * 1024,
-    maxConcurrent: 4,
+export const theArchive = (config: Config, logger: Logger, observer?: ArchiveObserver): DicomwebArchive =>
+  archiveFromConfig(needed('WETREAD_DICOMWEB_URL', config.WETREAD_DICOMWEB_URL), config, {
+    assertion: async (clientId, audience) => (await theKeys(config, logger)).assertion({ clientId, audience }),
+    observer,
     logger,
   });
-}
 
 export function theChart(config: Config, logger: Logger, keys: ServiceKeys) {
   const baseUrl = needed('WETREAD_FHIR_URL', config.WETREAD_FHIR_URL);

@@ -65,7 +65,14 @@ async function openAll(
   opened.defer(() => store.close());
 
   const keys = await theKeys(config, logger);
-  const archive = theArchive(config, logger);
+  const archive = theArchive(config, logger, {
+    archiveAnswered: counted.archiveAnswered,
+    archiveCircuit(state) {
+      counted.archiveCircuit(state);
+      // For `wetread doctor`, which is another process. A database that is away as well has its own alarm.
+      void store.cursors.set('archive-circuit', JSON.stringify(state)).catch(() => {});
+    },
+  });
   const chart = theChart(config, logger, keys);
   const packs = await thePacks(config, logger);
   const summaries = packs.map(({ summary }) => summary);

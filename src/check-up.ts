@@ -2,6 +2,7 @@
 import { hooksFolder, theArchive, theChart, theKeys, theModels, thePacks, withStore } from './adapters.ts';
 import { loadHooks } from './cds/load-hooks.ts';
 import type { Config } from './config.ts';
+import type { CircuitState } from './dicom/circuit.ts';
 import { asWetreadError } from './domain/errors.ts';
 import type { Logger } from './domain/log.ts';
 
@@ -26,8 +27,10 @@ export async function checkUp(config: Config, logger: Logger): Promise<Check[]> 
   const off = (name: string, says: string) => checks.push({ name, state: 'off', says });
   const soon = () => AbortSignal.timeout(10_000);
 
+  let circuit: ReturnType<typeof openCircuit>;
   await check('database', () =>
     withStore(config, logger, async (store) => {
+      circuit = openCircuit(await store.cursors.get('archive-circuit'));
       const { version, kind } = await store.probe();
       const { pending, dead, owedOutputs } = await store.counts();
       return `PostgreSQL ${version} (${kind}); ${pending} waiting, ${dead} given up, ${owedOutputs} outputs owed`;
@@ -52,6 +55,7 @@ export async function checkUp(config: Config, logger: Logger): Promise<Check[]> 
       await theArchive(config, logger).probe(soon());
       return `${config.WETREAD_DICOMWEB_URL} answers`;
     });
+  if (circuit !== undefined) checks.push({ name: 'archive circuit', state: 'fault', ...circuit });
   if (config.WETREAD_FHIR_URL === undefined) off('chart', 'WETREAD_FHIR_URL is not set: no report can be written');
   else
     await check('chart', async () => {
@@ -90,4 +94,14 @@ export async function checkUp(config: Config, logger: Logger): Promise<Check[]> 
       says: config.WETREAD_SMART_ISSUERS.map(({ iss }) => iss).join(', '),
     });
   return checks;
+}
+
+/** What the running service last wrote of its circuit, unless that is closed. */
+function openCircuit(stored: string | undefined): { says: string; next: string } | undefined {
+  const { kind, failures, code, retryAt } = JSON.parse(stored ?? '{}') as Partial<CircuitState>;
+  if (kind === undefined || kind === 'closed') return undefined;
+  return {
+    says: `the service has stopped asking after ${failures} failures in a row (${code})`,
+    next: `It tries again by itself after ${retryAt}.`,
+  };
 }

@@ -62,6 +62,32 @@ const schema = z.object({
     .string()
     .optional()
     .describe('Authorization header for the archive, for example "Basic …".'),
+  WETREAD_DICOMWEB_TOKEN_URL: httpUrl
+    .optional()
+    .describe('OAuth token endpoint for the archive (client credentials), instead of a fixed header.'),
+  WETREAD_DICOMWEB_CLIENT_ID: z.string().optional().describe('Client id at that endpoint.'),
+  WETREAD_DICOMWEB_CLIENT_SECRET: z.string().optional().describe('Client secret at that endpoint.'),
+  WETREAD_DICOMWEB_CLIENT_AUTH: z
+    .enum(['client_secret_basic', 'client_secret_post', 'private_key_jwt'])
+    .default('client_secret_basic')
+    .describe("How the client proves itself there; private_key_jwt uses the service's own key."),
+  WETREAD_DICOMWEB_SCOPE: z.string().optional().describe('Scope asked for there.'),
+  WETREAD_DICOMWEB_CA_FILE: z
+    .string()
+    .optional()
+    .describe("PEM file of the authorities that may sign the archive's certificate, instead of the public ones."),
+  WETREAD_DICOMWEB_CLIENT_CERT_FILE: z
+    .string()
+    .optional()
+    .describe('PEM file of the certificate that Wetread shows to the archive.'),
+  WETREAD_DICOMWEB_CLIENT_KEY_FILE: z.string().optional().describe('PEM file of its private key.'),
+  WETREAD_DICOMWEB_CONCURRENCY: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(64)
+    .default(4)
+    .describe('Requests to the archive at once; as many again for the viewer.'),
   WETREAD_DICOMWEB_TIMEOUT_SECONDS: z.coerce
     .number()
     .positive()
@@ -171,6 +197,7 @@ export const settings = Object.entries(schema.shape).map(([name, field]) => ({
 const secretSettings: ReadonlySet<string> = new Set([
   'DATABASE_URL',
   'WETREAD_DICOMWEB_AUTHORIZATION',
+  'WETREAD_DICOMWEB_CLIENT_SECRET',
   'WETREAD_EVENT_SECRET',
 ]);
 

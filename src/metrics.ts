@@ -47,7 +47,22 @@ export function metrics() {
     registers,
   });
 
+  const archiveAnswers = new Counter({
+    name: 'wetread_archive_answers_total',
+    help: 'Answers of the image archive: ok, or the code of what came instead.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  const archiveCircuit = new Gauge({
+    name: 'wetread_archive_circuit',
+    help: 'Whether the archive is asked: 0 yes (closed), 1 one request tries (half-open), 2 no (open).',
+    registers,
+  });
+
   return {
+    archiveAnswered: (outcome: 'ok' | ErrorCode) => archiveAnswers.inc({ outcome }),
+    archiveCircuit: ({ kind }: { kind: 'closed' | 'half-open' | 'open' }) =>
+      archiveCircuit.set({ closed: 0, 'half-open': 1, open: 2 }[kind]),
     answered: ({ service, status, seconds }: { service: string; status: number; seconds: number }) =>
       cards.observe({ service, status: String(status) }, seconds),
     modelRun: (run: { pack: string; executionProvider: string; outcome: 'ok' | ErrorCode; totalMs: number }) =>

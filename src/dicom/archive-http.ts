@@ -1,49 +1,73 @@
-/** GET requests to an archive: bounded in number and time, repeated while that is cheap, and every failure as an `archive.*` error. */
+/** Requests to an archive: bounded in number and time, repeated while that is cheap, and every failure as an `archive.*` error. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { WetreadError } from '../domain/errors.ts';
+import { WetreadError, type ErrorCode } from '../domain/errors.ts';
 import type { Logger } from '../domain/log.ts';
+import type { Answer, Transport } from './archive-transport.ts';
+import type { Circuit } from './circuit.ts';
 import type { Limiter } from './limiter.ts';
+
+export type { Answer } from './archive-transport.ts';
+
+/** Whom Wetread is to the archive. */
+export type ArchiveAuthorization = {
+  /** The whole Authorization header; asked for each request, as tokens expire. */
+  header(): Promise<string | undefined>;
+  /** The archive answered 401 to this header: a kept token is worth nothing any more. */
+  refused?(header: string): void;
+};
 
 export type ArchiveHttpOptions = {
   /** Without a slash at the end. */
   readonly baseUrl: string;
-  /** The whole Authorization header; asked for each request, as tokens expire. */
-  readonly authorization?: (() => Promise<string | undefined>) | undefined;
-  /** Longest silence: until the answer begins, and between two pieces of it. */
-  readonly timeoutMs: number;
+  readonly transport: Transport;
+  readonly circuit: Circuit;
+  readonly authorization?: ArchiveAuthorization | undefined;
+  readonly onAnswer?: ((outcome: 'ok' | ErrorCode) => void) | undefined;
   readonly logger: Logger;
 };
 
-export type Answer = {
-  readonly status: number;
-  readonly headers: Headers;
-  /** Must be read to its end or returned from, or the place among the concurrent requests stays taken. */
-  readonly body: AsyncIterableIterator<Uint8Array, void, void>;
+export type ArchiveRequest = {
+  readonly accept: string;
+  readonly signal?: AbortSignal | undefined;
+  readonly limiter: Limiter;
+  /** Sent by POST; made anew for each try. */
+  readonly send?: { readonly contentType: string; body(): AsyncIterable<Uint8Array> } | undefined;
 };
 
-export type Get = (
-  path: string,
-  request: { accept: string; signal?: AbortSignal | undefined; limiter: Limiter },
-) => Promise<Answer>;
+export type Get = (path: string, request: ArchiveRequest) => Promise<Answer>;
 
 /** A few, and short: the job queue does the long waiting. */
 const tries = 3;
 const longestPauseMs = 3000;
+/** What a busy or half-started archive says, and what passes with another try. 501 and 505 do not. */
+const passing: ReadonlySet<number> = new Set([429, 500, 502, 503, 504]);
 
 export function archiveGet(options: ArchiveHttpOptions): Get {
-  return async (path, { accept, signal, limiter }) => {
+  const { circuit, authorization, logger } = options;
+  return async (path, request) => {
+    const { signal, limiter } = request;
     const leave = await limiter.enter(signal);
+    let renewed = false;
     try {
       for (let attempt = 1; ; attempt++) {
-        const outcome = await tryOnce(options, path, accept, signal);
-        if (outcome instanceof Response) {
-          const { status, headers } = outcome;
-          return { status, headers, body: bodyOf(outcome, options.timeoutMs, signal, leave) };
+        const outcome = await tryOnce(options, path, request);
+        if ('answer' in outcome) {
+          const { answer, header } = outcome;
+          // A token may be withdrawn before its time: one new one is worth a try.
+          if (answer.status === 401 && authorization?.refused !== undefined && header !== undefined && !renewed) {
+            renewed = true;
+            authorization.refused(header);
+            await answer.body.return?.();
+            attempt -= 1;
+            continue;
+          }
+          return { ...answer, body: leaving(answer.body, leave) };
         }
-        if (attempt === tries || outcome.pauseMs > longestPauseMs) throw outcome.error;
+        const { error, pauseMs } = outcome;
+        if (attempt === tries || pauseMs > longestPauseMs || circuit.state().kind === 'open') throw error;
         const backoff = 150 * 2 ** attempt * (0.5 + Math.random());
-        options.logger.debug('archive asked again', { attempt, reason: outcome.error.detail });
-        await pause(Math.max(outcome.pauseMs, backoff), undefined, signal === undefined ? {} : { signal }).catch(() => {
+        logger.debug('archive asked again', { attempt, reason: error.detail });
+        await pause(Math.max(pauseMs, backoff), undefined, signal === undefined ? {} : { signal }).catch(() => {
           throw signal?.reason;
         });
       }
@@ -54,52 +78,61 @@ export function archiveGet(options: ArchiveHttpOptions): Get {
   };
 }
 
-type Again = { readonly pauseMs: number; readonly error: WetreadError };
+type Outcome =
+  | { readonly answer: Answer; readonly header: string | undefined }
+  | { readonly pauseMs: number; readonly error: WetreadError };
 
-async function tryOnce(
-  options: ArchiveHttpOptions,
-  path: string,
-  accept: string,
-  signal: AbortSignal | undefined,
-): Promise<Response | Again> {
-  const silence = new AbortController();
-  const timer = setTimeout(() => silence.abort(), options.timeoutMs);
-  const either = signal === undefined ? silence.signal : AbortSignal.any([signal, silence.signal]);
+async function tryOnce(options: ArchiveHttpOptions, path: string, request: ArchiveRequest): Promise<Outcome> {
+  const { baseUrl, transport, authorization, onAnswer } = options;
+  const { accept, signal, send } = request;
+  const going = options.circuit.enter();
+  const failed = (error: WetreadError) => {
+    going.failed(error);
+    onAnswer?.(error.code);
+  };
   try {
-    const authorization = await options.authorization?.();
-    const response = await fetch(`${options.baseUrl}/${path}`, {
-      // What is not compressed is passed on to the viewer as it came, length included.
-      headers: { accept, 'accept-encoding': 'identity', ...(authorization === undefined ? {} : { authorization }) },
-      // Followed blindly, a redirect takes credentials and patients' data wherever the answer says.
-      redirect: 'manual',
-      signal: either,
+    const header = await authorization?.header();
+    const answer = await transport(`${baseUrl}/${path}`, {
+      method: send === undefined ? 'GET' : 'POST',
+      headers: {
+        accept,
+        // What is not compressed is passed on to the viewer as it came, length included.
+        'accept-encoding': 'identity',
+        ...(header === undefined ? {} : { authorization: header }),
+        ...(send === undefined ? {} : { 'content-type': send.contentType }),
+      },
+      body: send?.body(),
+      signal,
     });
-    if (response.status === 429 || response.status === 503) {
-      await response.body?.cancel();
-      return {
-        pauseMs: retryAfterMs(response.headers.get('retry-after')),
-        error: new WetreadError('archive.error', `status ${response.status}`),
-      };
+    if (!passing.has(answer.status)) {
+      going.answered();
+      onAnswer?.('ok');
+      return { answer, header };
     }
-    return response;
+    await answer.body.return?.();
+    const error = new WetreadError('archive.error', `status ${answer.status}`);
+    // 429 is the answer of an archive that is well and asks for patience.
+    if (answer.status === 429) going.answered();
+    else going.failed(error);
+    onAnswer?.(error.code);
+    return { pauseMs: retryAfterMs(answer.headers.get('retry-after')), error };
   } catch (thrown) {
-    if (signal?.aborted) throw signal.reason;
-    if (thrown instanceof WetreadError) throw thrown;
-    if (silence.signal.aborted)
-      throw new WetreadError('archive.unreachable', `silent for ${options.timeoutMs} ms`, { cause: thrown });
-    const reason = connectionFault(thrown);
-    if (reason.startsWith('HPE_')) throw new WetreadError('archive.bad-answer', 'not HTTP', { cause: thrown });
-    return { pauseMs: 0, error: new WetreadError('archive.unreachable', reason, { cause: thrown }) };
-  } finally {
-    clearTimeout(timer);
+    // Whatever else stops the request (its job was cancelled, no token, a file that cannot be read) is not the archive's fault.
+    if (!(thrown instanceof WetreadError) || !archiveFaults.has(thrown.code)) {
+      going.cancelled();
+      throw thrown;
+    }
+    failed(thrown);
+    if (thrown.code !== 'archive.unreachable' || thrown.detail?.startsWith('silent') === true) throw thrown;
+    return { pauseMs: 0, error: thrown };
   }
 }
 
-/** fetch hides what happened in the cause, which may itself be a list: one for each address tried. */
-function connectionFault(thrown: unknown): string {
-  const cause = (thrown as { cause?: { code?: string; errors?: { code?: string }[] } }).cause;
-  return cause?.code ?? cause?.errors?.[0]?.code ?? 'no connection';
-}
+const archiveFaults: ReadonlySet<ErrorCode> = new Set([
+  'archive.unreachable',
+  'archive.untrusted',
+  'archive.bad-answer',
+]);
 
 /** Seconds or a date (RFC 9110 10.2.3). */
 function retryAfterMs(header: string | null): number {
@@ -108,44 +141,22 @@ function retryAfterMs(header: string | null): number {
   return Number.isFinite(ms) && ms > 0 ? ms : 0;
 }
 
-/** By hand and not as a generator, because a generator that was never started cannot let go of its connection. */
-function bodyOf(
-  response: Response,
-  timeoutMs: number,
-  signal: AbortSignal | undefined,
-  leave: () => void,
-): AsyncIterableIterator<Uint8Array, void, void> {
-  const reader = response.body?.getReader();
-  const end = async () => {
-    leave();
-    await reader?.cancel().catch(() => {});
-  };
+/** The same body; its end, however it comes, gives the place among the concurrent requests back. */
+function leaving(body: Answer['body'], leave: () => void): Answer['body'] {
   return {
     async next() {
-      let silent = false;
-      // The clock runs only while the archive is waited for: the consumer may take its time.
-      const timer = setTimeout(() => {
-        silent = true;
-        void reader?.cancel();
-      }, timeoutMs);
       try {
-        const piece = await reader?.read();
-        if (silent) throw new Error('silent');
-        if (piece !== undefined && !piece.done) return { done: false, value: piece.value };
-        await end();
-        return { done: true, value: undefined };
-      } catch (cause) {
-        await end();
-        if (signal?.aborted) throw signal.reason;
-        const detail = silent ? `silent for ${timeoutMs} ms in the middle of the answer` : 'the connection was lost';
-        throw new WetreadError('archive.incomplete', detail, { cause });
-      } finally {
-        clearTimeout(timer);
+        const piece = await body.next();
+        if (piece.done === true) leave();
+        return piece;
+      } catch (thrown) {
+        leave();
+        throw thrown;
       }
     },
     async return() {
-      await end();
-      return { done: true, value: undefined };
+      leave();
+      return (await body.return?.()) ?? { done: true, value: undefined };
     },
     [Symbol.asyncIterator]() {
       return this;

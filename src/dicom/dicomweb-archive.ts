@@ -1,57 +1,92 @@
 /** The image archive over DICOMweb: QIDO-RS to find, WADO-RS to fetch, nothing taken for complete that is not. */
-import { WetreadError } from '../domain/errors.ts';
-import { seriesUid, sopUid, studyUid } from '../domain/ids.ts';
+import { WetreadError, type ErrorCode } from '../domain/errors.ts';
+import { seriesUid, sopUid, studyUid, type SeriesUid, type SopUid, type StudyUid } from '../domain/ids.ts';
 import type { Logger } from '../domain/log.ts';
 import type { Archive } from '../domain/ports.ts';
 import type { InstanceSummary, SeriesSummary, StudySummary } from '../domain/study.ts';
 import { demandOk, isRedirect } from './archive-answer.ts';
-import { archiveGet, type Answer, type Get } from './archive-http.ts';
+import { archiveGet, type Answer, type ArchiveAuthorization, type Get } from './archive-http.ts';
+import { archiveTransport } from './archive-transport.ts';
+import { circuit, type CircuitOptions, type CircuitState } from './circuit.ts';
 import { dateTime } from './date-time.ts';
 import { numberOf, present, queryTags, textOf, type DicomJsonRow } from './dicom-json.ts';
 import { limiter } from './limiter.ts';
 import { qidoSearch } from './qido.ts';
 import { modalitiesOf, studySearch } from './study-search.ts';
-import { wadoRetrieve } from './wado.ts';
+import { stowStore } from './stow.ts';
+import type { TlsMaterial } from './tls-material.ts';
+import { wadoRetrieve, type Frame } from './wado.ts';
 
 export type DicomwebArchiveOptions = {
   readonly baseUrl: string;
-  /** The whole Authorization header; asked for each request, as tokens expire. */
-  readonly authorization?: (() => Promise<string | undefined>) | undefined;
+  readonly authorization?: ArchiveAuthorization | undefined;
+  readonly tls?: TlsMaterial;
   /** Longest silence of the archive. */
   readonly timeoutMs?: number;
   readonly maxInstanceBytes?: number;
   /** Requests at once; as many again for the viewer, which must not wait behind the jobs. */
   readonly maxConcurrent?: number;
+  readonly circuit?: CircuitOptions;
+  /** Each answer, or the code of what came instead. */
+  readonly onAnswer?: (outcome: 'ok' | ErrorCode) => void;
   /** In place of HTTP: an archive within this process. */
   readonly get?: Get;
   readonly logger: Logger;
 };
+
+/** What Wetread's own parts need beyond the port. */
+export type DicomwebArchive = Archive &
+  Forwarding & {
+    /** All objects of a study, in any order; complete or `archive.incomplete`. */
+    fetchStudy(study: StudyUid, signal?: AbortSignal): AsyncIterable<Uint8Array>;
+    fetchFrames(
+      study: StudyUid,
+      series: SeriesUid,
+      sop: SopUid,
+      frames: readonly number[],
+      signal?: AbortSignal,
+    ): AsyncIterable<Frame>;
+    /** The value behind a BulkDataURI of metadata. */
+    fetchBulkData(uri: string, signal?: AbortSignal): Promise<Uint8Array>;
+    store: ReturnType<typeof stowStore>;
+    circuit(): CircuitState;
+  };
 
 /** The viewer's way through: an answer as the archive gave it, but for `archive.refused` and `archive.unreachable`, which are thrown. */
 export type Forwarding = {
   forward(path: string, request: { accept: string; signal?: AbortSignal }): Promise<Response>;
 };
 
-export function dicomwebArchive(options: DicomwebArchiveOptions): Archive & Forwarding {
+export function dicomwebArchive(options: DicomwebArchiveOptions): DicomwebArchive {
   const { logger, timeoutMs = 30_000, maxInstanceBytes = 512 * 1024 * 1024, maxConcurrent = 4 } = options;
   const baseUrl = checkedBase(options.baseUrl);
-  const get = options.get ?? archiveGet({ baseUrl, authorization: options.authorization, timeoutMs, logger });
+  const breaker = circuit(options.circuit);
+  const get = options.get ?? archiveGet({
+    baseUrl,
+    transport: archiveTransport({ timeoutMs, ...(options.tls !== undefined && { tls: options.tls }) }),
+    circuit: breaker,
+    authorization: options.authorization,
+    onAnswer: options.onAnswer,
+    logger,
+  });
   const jobs = limiter(maxConcurrent);
   const viewers = limiter(maxConcurrent);
 
   const search = qidoSearch({ get, limiter: jobs, logger });
   const wado = wadoRetrieve({ baseUrl, get, limiter: jobs, maxInstanceBytes });
 
-  const findInstances: Archive['findInstances'] = async (study, series, signal) => {
+  async function instancesOf(path: string, signal: AbortSignal | undefined): Promise<InstanceSummary[]> {
     const rows = await search({
-      path: `studies/${study}/series/${series}/instances`,
+      path,
       includefield: [queryTags.SOPClassUID, queryTags.InstanceNumber],
       uidOf: (row) => textOf(row, 'SOPInstanceUID'),
       signal,
     });
     if (rows.length === 0) throw new WetreadError('archive.not-found');
     return rows.map(instanceSummary);
-  };
+  }
+  const findInstances: Archive['findInstances'] = (study, series, signal) =>
+    instancesOf(`studies/${study}/series/${series}/instances`, signal);
 
   return {
     async findStudies(query, signal) {
@@ -99,6 +134,20 @@ export function dicomwebArchive(options: DicomwebArchiveOptions): Archive & Forw
     },
 
     fetchInstances: wado.instances,
+    fetchFrames: wado.frames,
+    fetchBulkData: wado.bulkData,
+
+    async *fetchStudy(study, signal) {
+      const promised = await instancesOf(`studies/${study}/instances`, signal);
+      yield* wado.objects(
+        `studies/${study}`,
+        promised.map((instance) => instance.sopUid),
+        signal,
+      );
+    },
+
+    store: stowStore({ get, limiter: jobs }),
+    circuit: () => breaker.state(),
 
     async probe(signal) {
       await search({ path: 'studies', uidOf: (row) => textOf(row, 'StudyInstanceUID'), limit: 1, signal });

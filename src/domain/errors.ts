@@ -55,9 +55,15 @@ export const errorTable = {
   },
   'archive.refused': {
     says: 'The image archive refused the request.',
-    next: 'Check the credentials in WETREAD_DICOMWEB_AUTHORIZATION.',
+    next: 'Check WETREAD_DICOMWEB_AUTHORIZATION, or the client of WETREAD_DICOMWEB_TOKEN_URL.',
     status: 502,
     retry: false,
+  },
+  'archive.untrusted': {
+    says: "The image archive's certificate is not trusted, or the archive does not accept Wetread's.",
+    next: 'Check WETREAD_DICOMWEB_CA_FILE, WETREAD_DICOMWEB_CLIENT_CERT_FILE and the clocks; the detail is what TLS said.',
+    status: 502,
+    retry: true,
   },
   'archive.error': {
     says: 'The image archive answered with an error.',

@@ -240,7 +240,7 @@ describe('an answer that is not what was promised', () => {
     const { archive } = await archiveThat(
       always((response) => void response.writeHead(302, { location: elsewhere.baseUrl }).end()),
       {
-        authorization: async () => 'Bearer secret',
+        authorization: { header: async () => 'Bearer secret' },
       },
     );
     await expect(archive.probe()).rejects.toMatchObject({ code: 'archive.bad-answer' });
@@ -281,7 +281,7 @@ describe('a request', () => {
         seen.push(request.headers.authorization);
         return false;
       },
-      { authorization: async () => `Bearer token-${++count}` },
+      { authorization: { header: async () => `Bearer token-${++count}` } },
     );
     await archive.probe();
     await archive.probe();
