@@ -1,6 +1,7 @@
 /** A file's header as DICOM JSON (PS3.18 annex F), without its pixels. */
-import type { DataSet, Element } from 'dicom-parser';
 import type { HeaderElements } from '../domain/inbox.ts';
+import { deflatedLittleEndian, explicitBigEndian, implicitLittleEndian, readDataset } from './dataset.ts';
+import { walker, type Element, type Elements, type Encoding, type Walker } from './elements.ts';
 
 type JsonElement = HeaderElements[string];
 
@@ -9,21 +10,21 @@ const bulk: ReadonlySet<string> = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW', '
 /** One value, whatever backslashes are in it. */
 const whole: ReadonlySet<string> = new Set(['LT', 'ST', 'UT', 'UR']);
 
-type NumberReader = (parser: DataSet['byteArrayParser'], bytes: Uint8Array, at: number) => number;
+type NumberReader = (view: DataView, at: number, little: boolean) => number;
 const numeric: Readonly<Record<string, { readonly size: number; readonly read: NumberReader }>> = {
-  US: { size: 2, read: (parser, bytes, at) => parser.readUint16(bytes, at) },
-  SS: { size: 2, read: (parser, bytes, at) => parser.readInt16(bytes, at) },
-  UL: { size: 4, read: (parser, bytes, at) => parser.readUint32(bytes, at) },
-  SL: { size: 4, read: (parser, bytes, at) => parser.readInt32(bytes, at) },
-  FL: { size: 4, read: (parser, bytes, at) => parser.readFloat(bytes, at) },
-  FD: { size: 8, read: (parser, bytes, at) => parser.readDouble(bytes, at) },
+  US: { size: 2, read: (view, at, little) => view.getUint16(at, little) },
+  SS: { size: 2, read: (view, at, little) => view.getInt16(at, little) },
+  UL: { size: 4, read: (view, at, little) => view.getUint32(at, little) },
+  SL: { size: 4, read: (view, at, little) => view.getInt32(at, little) },
+  FL: { size: 4, read: (view, at, little) => view.getFloat32(at, little) },
+  FD: { size: 8, read: (view, at, little) => view.getFloat64(at, little) },
 };
 
 /** The type of an attribute, by its eight digits; undefined when the standard leaves it open. */
-export type Dictionary = (tag: string) => string | undefined;
+type Dictionary = (tag: string) => string | undefined;
 
 /** For files in implicit VR, which leave the types to the reader. Large: only loaded where such a file comes. */
-export async function standardDictionary(): Promise<Dictionary> {
+async function standardDictionary(): Promise<Dictionary> {
   const { data } = await import('dcmjs');
   return (tag) => {
     const vr = data.DicomMetaDictionary.dictionary[`(${tag.slice(0, 4)},${tag.slice(4)})`]?.vr;
@@ -32,51 +33,88 @@ export async function standardDictionary(): Promise<Dictionary> {
   };
 }
 
-type Reading = { readonly charset: TextDecoder; readonly dictionary: Dictionary };
+/** Group 0002 describes the file, odd groups are the makers' own; pixels are never kept. */
+class EveryTag extends Set<number> {
+  override has(tag: number): boolean {
+    const group = tag >>> 16;
+    return group !== 0x0002 && group !== 0x7fe0 && group % 2 === 0;
+  }
+}
 
-/** Group 0002 describes the file, group 7FE0 the pixels; odd groups are the makers' own. */
-const wanted = (tag: string): boolean =>
-  !tag.startsWith('x0002') && !tag.startsWith('x7fe0') && Number.parseInt(tag.slice(4, 5), 16) % 2 === 0;
+function charsetNamed(name: string | undefined): TextDecoder {
+  if (name === 'ISO_IR 192') return new TextDecoder('utf-8');
+  if (name === 'GB18030' || name === 'GBK') return new TextDecoder('gb18030');
+  return new TextDecoder('latin1');
+}
 
-/** `only` asks for these tags of the first level. */
-export function headerJson(dataset: DataSet, reading: Reading, only?: ReadonlySet<string>): HeaderElements {
+type Reading = {
+  readonly walk: Walker;
+  readonly bytes: Uint8Array;
+  readonly charset: TextDecoder;
+  readonly dictionary: Dictionary;
+};
+type Scope = { readonly elements: Elements; readonly encoding: Encoding };
+
+/** The whole header, or these tags of its first level. The file may be cut off anywhere in its pixels. Throws `dicom.*`. */
+export async function headerJson(
+  file: Uint8Array,
+  { only, maxBytes }: { readonly only?: ReadonlySet<string>; readonly maxBytes?: number } = {},
+): Promise<HeaderElements> {
+  const dataset = readDataset(file, maxBytes === undefined ? {} : { maxBytes });
+  const { transferSyntaxUid, bytes } = dataset;
+  const explicit = transferSyntaxUid !== implicitLittleEndian;
+  const encoding = { explicit, bigEndian: transferSyntaxUid === explicitBigEndian };
+  const walk = walker(bytes, new EveryTag());
+  // What was inflated has left its file meta information behind.
+  const from = transferSyntaxUid === deflatedLittleEndian ? 0 : walk.meta(132).end;
+  const dictionary = explicit ? () => undefined : await standardDictionary();
+  const reading = { walk, bytes, charset: charsetNamed(dataset.text('SpecificCharacterSet')), dictionary };
+  return scopeJson({ elements: walk.dataset(from, encoding), encoding }, reading, 0, only);
+}
+
+function scopeJson(
+  { elements, encoding }: Scope,
+  reading: Reading,
+  depth: number,
+  only?: ReadonlySet<string>,
+): HeaderElements {
   const entries: [string, JsonElement][] = [];
-  for (const [tag, element] of Object.entries(dataset.elements)) {
-    const name = tag.slice(1).toUpperCase();
-    if (!wanted(tag) || (only !== undefined && !only.has(name))) continue;
-    const json = elementJson(dataset, element, name, reading);
-    if (json !== undefined) entries.push([name, json]);
+  for (const [tag, element] of elements) {
+    const name = tag.toString(16).padStart(8, '0').toUpperCase();
+    if (!new EveryTag().has(tag) || (only !== undefined && !only.has(name))) continue;
+    const vr = vrOf(element, name, reading);
+    if (vr === undefined || bulk.has(vr)) continue;
+    const values =
+      vr === 'SQ'
+        ? reading.walk.items(element, encoding, depth).map((item) => scopeJson(item, reading, depth + 1))
+        : valuesOf(element, vr, encoding, reading);
+    entries.push([name, values.length === 0 ? { vr } : { vr, Value: values }]);
   }
   return Object.fromEntries(entries.toSorted(([one], [other]) => (one < other ? -1 : 1)));
 }
 
-function elementJson(dataset: DataSet, element: Element, name: string, reading: Reading): JsonElement | undefined {
-  const vr = element.items === undefined ? (element.vr ?? reading.dictionary(name)) : 'SQ';
-  if (vr === undefined || bulk.has(vr)) return undefined;
-  const values = valuesOf(dataset, element, vr, reading);
-  return values.length === 0 ? { vr } : { vr, Value: values };
+function vrOf({ vr, hadUndefinedLength }: Element, name: string, { dictionary }: Reading): string | undefined {
+  if (vr !== undefined && vr !== 'UN') return vr;
+  // In implicit VR only sequences come without a length.
+  return hadUndefinedLength ? 'SQ' : vr === 'UN' ? vr : dictionary(name);
 }
 
-function valuesOf(dataset: DataSet, element: Element, vr: string, reading: Reading): unknown[] {
-  if (vr === 'SQ')
-    return (element.items ?? []).flatMap(({ dataSet }) =>
-      dataSet === undefined ? [] : [headerJson(dataSet, reading)],
-    );
-  const bytes = dataset.byteArray.subarray(element.dataOffset, element.dataOffset + element.length);
-  const parser = dataset.byteArrayParser;
+function valuesOf(element: Element, vr: string, { bigEndian }: Encoding, { bytes, charset }: Reading): unknown[] {
+  const value = bytes.subarray(element.start, element.start + (element.length ?? 0));
+  const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
   const number = numeric[vr];
   if (number !== undefined) {
-    const numbers = Array.from({ length: Math.floor(bytes.length / number.size) }, (_, index) =>
-      number.read(parser, bytes, index * number.size),
+    const numbers = Array.from({ length: Math.floor(value.length / number.size) }, (_, index) =>
+      number.read(view, index * number.size, !bigEndian),
     );
     // JSON knows neither infinity nor "not a number".
-    return numbers.map((value) => (Number.isFinite(value) ? value : null));
+    return numbers.map((one) => (Number.isFinite(one) ? one : null));
   }
   if (vr === 'AT') {
-    const word = (at: number) => parser.readUint16(bytes, at).toString(16).padStart(4, '0').toUpperCase();
-    return Array.from({ length: bytes.length >> 2 }, (_, index) => word(index * 4) + word(index * 4 + 2));
+    const word = (at: number) => view.getUint16(at, !bigEndian).toString(16).padStart(4, '0').toUpperCase();
+    return Array.from({ length: value.length >> 2 }, (_, index) => word(index * 4) + word(index * 4 + 2));
   }
-  const text = reading.charset.decode(bytes).replaceAll('\0', ' ');
+  const text = charset.decode(value).replaceAll('\0', ' ');
   if (text.trim() === '') return [];
   if (whole.has(vr)) return [text.trimEnd()];
   return text.split('\\').map((one) => stringJson(vr, one.trim()));

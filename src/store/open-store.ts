@@ -1,4 +1,6 @@
 /** Opens the one engine: the site's PostgreSQL, or the built-in one; tables, queues, and everything that stands on them. */
+import type { ExpectedExams } from '../domain/expected-exam.ts';
+import type { ReceivedObjects } from '../domain/inbox.ts';
 import type { Logger } from '../domain/log.ts';
 import type {
   AuditTrail,
@@ -13,6 +15,7 @@ import { auditTrail } from './audit-trail.ts';
 import { cursors, type Cursors } from './cursors.ts';
 import { openDatabase, type Database } from './database.ts';
 import { startEmbeddedPostgres } from './embedded.ts';
+import { expectedExams } from './expected-exams.ts';
 import { feedbackStore } from './feedback-store.ts';
 import { joinOrStartPostgres } from './join-embedded.ts';
 import { defaultRetry, openJobs, type Jobs, type RetryRules } from './jobs.ts';
@@ -24,6 +27,7 @@ import { patientCache } from './patient-cache.ts';
 import { openPresence } from './presence.ts';
 import { readingStore } from './reading-store.ts';
 import { workers } from './running-jobs.ts';
+import { receivedObjects } from './received-objects.ts';
 import { sessionStore } from './session-store.ts';
 import { workStudies, type StudyJob } from './study-jobs.ts';
 import { recentStudies, studyRegister } from './study-register.ts';
@@ -43,10 +47,12 @@ export type Store = {
   readonly register: StudyRegister;
   readonly readings: ReadingStore;
   readonly orders: OrderBook;
+  readonly exams: ExpectedExams;
   readonly feedback: FeedbackStore;
   readonly audit: AuditTrail;
   readonly cursors: Cursors;
   readonly sessions: SessionStore;
+  readonly received: ReceivedObjects;
   /** Those announced last, newest first. */
   recentStudies(most: number): Promise<StudyRecord[]>;
   /** What a throwing handler means is told in `study-jobs.ts`. */
@@ -128,10 +134,12 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       register: studyRegister(parts),
       readings: readingStore(parts),
       orders: orderBook(parts),
+      exams: expectedExams(database),
       feedback: feedbackStore(parts),
       audit: auditTrail(database),
       cursors: cursors(database),
       sessions: sessionStore(database),
+      received: receivedObjects(database),
       recentStudies: (most) => recentStudies(database, most),
       workStudies: async (handler, { concurrency }) => {
         demandService();
