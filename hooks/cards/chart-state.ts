@@ -13,7 +13,7 @@ export type OpenFinding = { readonly finding: Finding; readonly reading: Reading
 
 export type ChartState = {
   readonly studies: readonly StudyRecord[];
-  /** The latest reading of each study by each model; earlier ones are superseded. */
+  /** The reading of each study by each model that stands; the superseded ones are kept, but not shown. */
   readonly readings: readonly Reading[];
   /** Suspicions nobody has decided on. */
   readonly suspicions: readonly OpenFinding[];
@@ -26,13 +26,13 @@ export async function chartStateOf(
   patient: PatientId,
   { readings, studies, dismissed }: Pick<HookServices, 'readings' | 'studies' | 'dismissed'>,
 ): Promise<ChartState> {
-  const [allReadings, allStudies, overridden] = await Promise.all([
+  const [latest, earlier, allStudies, overridden] = await Promise.all([
     readings.forPatient(patient),
+    readings.supersededForPatient(patient),
     studies.forPatient(patient),
     dismissed(patient),
   ]);
-  const decided = placesDecided(allReadings, overridden);
-  const latest = latestOf(allReadings);
+  const decided = placesDecided([...latest, ...earlier], overridden);
   const open = latest
     .filter(({ review }) => review.kind === 'open')
     .flatMap((reading) => reading.findings.map((finding) => ({ finding, reading })))
@@ -46,19 +46,11 @@ export async function chartStateOf(
   };
 }
 
-function latestOf(readings: readonly Reading[]): Reading[] {
-  const latest = new Map<string, Reading>();
-  for (const reading of readings) {
-    const key = `${reading.studyUid} ${reading.pack.name}`;
-    const known = latest.get(key);
-    if (known === undefined || known.readAt < reading.readAt) latest.set(key, reading);
-  }
-  return [...latest.values()];
-}
-
 /**
- * Places on a film that somebody has decided on, in whichever reading: when late images or a new model version lead
- * to a second reading, its findings have new ids, and the same card would come back to a clinician who has answered it.
+ * Places on a picture that somebody has decided on, in whichever reading. A finding that a second reading repeats keeps
+ * its id and verdict; one that a new model version only states a little differently does not, and the clinician who has
+ * answered would be asked the same again by a card. In the app it waits for its own verdict. A picture that came later
+ * is another place: what is seen on it was answered by nobody.
  */
 function placesDecided(readings: readonly Reading[], overridden: ReadonlySet<FindingId>): ReadonlySet<string> {
   const decided = new Set<string>();
@@ -70,5 +62,7 @@ function placesDecided(readings: readonly Reading[], overridden: ReadonlySet<Fin
   return decided;
 }
 
-const placeOf = ({ concept, site }: Finding, { studyUid }: Reading): string =>
-  `${studyUid} ${concept} ${site.kind === 'image' ? '' : site.level}`;
+const placeOf = ({ concept, site, evidence }: Finding, { studyUid, contentHash }: Reading): string => {
+  const picture = evidence === undefined ? contentHash : `${evidence.sopUid} ${evidence.frame}`;
+  return `${studyUid} ${picture} ${concept} ${site.kind === 'image' ? '' : site.level}`;
+};

@@ -1,6 +1,6 @@
 /** Cards for suspicions that nobody has reviewed: the most serious first, and not more than can be looked at. */
 import { bullets, prose, paragraphs, type Markdown } from '../../src/kit/markdown.ts';
-import type { Card, HookServices, Indicator, StudyRecord } from '../../src/kit/hook.ts';
+import { whyReadAgain, type Card, type HookServices, type Indicator, type StudyRecord } from '../../src/kit/hook.ts';
 import type { ChartState, OpenFinding } from './chart-state.ts';
 import { modelParagraph, overrideReasons, researchUseOnly, sourceOf, unreviewed } from './labels.ts';
 import { dateOf, dayOf, levelOf, measurementWords, seriousnessOf, studyWords } from './words.ts';
@@ -73,6 +73,7 @@ function newCard(
   warning: Markdown | undefined,
 ): Card {
   const { finding, reading } = open;
+  const again = whyReadAgain(reading);
   return services.card({
     about: { findings: [finding.id], state: 'unreviewed' },
     summary: `${unreviewed}: ${finding.summary}`,
@@ -81,6 +82,7 @@ function newCard(
     detail: paragraphs([
       // The summary has said what is suspected and that nobody has reviewed it.
       prose`From the ${wordsOf(open, state)}.`,
+      ...(again === undefined ? [] : [prose`${again}`]),
       ...(warning === undefined ? [] : [warning]),
       ...(finding.measurements.length === 0
         ? []

@@ -90,6 +90,7 @@ function answer({ item, busy, trouble }: PanelContent, actions: PanelActions): H
     element('h1', { id: 'answer' }, headline(item)),
     item.kind === 'finding' && measurement(item.finding),
     item.kind === 'reading' && quiet(unjudged(item.reading)),
+    item.kind !== 'study' && quiet(item.reading.update),
     item.kind === 'study' && quiet(item.study.next),
     item.kind !== 'study' &&
       item.study.says.startsWith('Read in part') &&

@@ -26,4 +26,6 @@ export type StudyEvent = {
   readonly accession?: string;
   /** Objects in the study as the sender counts them now; another number than was read means late pictures. */
   readonly instanceCount?: number;
+  /** With `re-read`: only these packs read again what another version of them has read. Unset: all. */
+  readonly packs?: readonly string[];
 };

@@ -122,3 +122,28 @@ export type ReviewState =
   | { readonly kind: 'final'; readonly by: Reviewer; readonly at: string };
 
 export const isSuspicion = (finding: FindingDraft): boolean => finding.result.kind === 'detected';
+  /** How many they are; unknown of readings made before they were counted. */
+  readonly pictures?: number;
+  /** A finding that an earlier reading had made on the same picture has the same id and verdict here. */
+  /** The report it is written in, when an earlier reading had begun it. */
+  readonly report?: ReadingId;
+  /** The earlier reading of the same study by the same pack whose place this one took. */
+  readonly replaces?: {
+    readonly reading: ReadingId;
+    readonly version: string;
+    readonly readAt: string;
+    readonly pictures?: number;
+    readonly review: ReviewState;
+  };
+  /** Set when a newer reading took its place. It is kept; nobody is shown it as the answer. */
+  readonly superseded?: Superseded;
+};
+
+export type Superseded = {
+  readonly by: ReadingId;
+  readonly pack: PackIdentity;
+  readonly at: string;
+  /** What the reading that stands now says as well, under the same id. */
+  readonly standing: readonly FindingId[];
+  /** Whether that reading is written in the same report. */
+  readonly sameReport: boolean;

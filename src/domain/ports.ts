@@ -102,16 +102,20 @@ export interface Output {
   write(reading: Reading, study: StudyRecord, signal?: AbortSignal): Promise<void>;
 }
 
-/** The memory of studies; each is announced once per reason however often it is heard of. */
+/** The memory of studies. A study has one living job at most, however often and by whatever road it is announced. */
 export interface StudyRegister {
-  /** Stores the study and queues its job in one transaction. */
+  /**
+   * Stores what is new and queues a job for it in one transaction. `queued`: the study will be read, or read again.
+   * `known`: nothing to do, or the archive is asked whether it has become more (an announcement without a count).
+   */
   announce(event: StudyEvent): Promise<'queued' | 'known'>;
   get(study: StudyUid): Promise<StudyRecord | undefined>;
   /** Newest first. */
   forPatient(patient: PatientId): Promise<StudyRecord[]>;
   describe(study: StudySummary, link: ChartLink): Promise<StudyRecord>;
   begin(study: StudyUid, attempt: number): Promise<void>;
-  settle(study: StudyUid, outcome: Outcome): Promise<void>;
+  /** `instanceCount`: the archive's, from before the pictures were fetched. */
+  settle(study: StudyUid, outcome: Outcome, instanceCount?: number): Promise<void>;
   /** Moves a study to the front: a clinician is waiting. */
   hurry(study: StudyUid): Promise<void>;
   /** Every retry used up. */
@@ -121,13 +125,22 @@ export interface StudyRegister {
 }
 
 export interface ReadingStore {
-  /** Saving the reading with the same id twice keeps the first, with whatever review it has; the stored one is returned. */
+  /**
+   * The reading stands from now on, and the one of the same study and pack that stood before is superseded; findings that
+   * both make on the same picture keep their ids and verdicts. Saving the reading with the same id twice keeps the first,
+   * with whatever review it has; the stored one is returned.
+   */
   save(reading: Reading): Promise<Reading>;
   get(id: ReadingId): Promise<Reading | undefined>;
   findingById(id: FindingId): Promise<{ readonly finding: Finding; readonly reading: Reading } | undefined>;
-  /** Newest study first. */
+  /** Lets this one stand again: the archive holds the pictures it was made of, and no others. */
+  reinstate(id: ReadingId): Promise<void>;
+  /** Those that stand, newest study first. */
   forPatient(patient: PatientId): Promise<Reading[]>;
-  forStudy(study: StudyUid): Promise<Reading[]>;
+  /** Those that were superseded, newest study first. */
+  supersededForPatient(patient: PatientId): Promise<Reading[]>;
+  /** Those that stand; with `all` the superseded ones too, newest first. */
+  forStudy(study: StudyUid, which?: 'standing' | 'all'): Promise<Reading[]>;
   /** Throws `request.conflict` when somebody else's different verdict stands already. Returns the reading, final when no suspicion is open any more. */
   recordVerdict(
     id: FindingId,
@@ -169,7 +182,16 @@ export interface FeedbackStore {
 }
 
 export type AuditEntry = {
-  readonly action: 'card-served' | 'image-viewed' | 'reading-viewed' | 'verdict' | 'launch' | 'feedback' | 'refused';
+  readonly action:
+    | 'card-served'
+    | 'image-viewed'
+    | 'reading-viewed'
+    | 'verdict'
+    | 'launch'
+    | 'feedback'
+    | 'refused'
+    /** Old entries were deleted by the configured retention. */
+    | 'pruned';
   /** `Practitioner/…`, the CDS client's issuer, or `anonymous`. */
   readonly actor: string;
   readonly patientId?: PatientId;

@@ -1,4 +1,5 @@
 /** A study: what the archive says of it, and where Wetread stands with it. */
+import type { Priority } from './event.ts';
 import type { Outcome } from './outcome.ts';
 import type { PatientId, SeriesUid, SopUid, StudyUid } from './ids.ts';
 
@@ -122,6 +123,8 @@ export type StudyRecord = {
   readonly description?: string;
   readonly modalities: readonly string[];
   readonly startedAt?: string;
+  /** Objects in the study as the archive counted them when it was last looked at. */
+  readonly instanceCount?: number;
   readonly announcedAt: string;
   readonly settledAt?: string;
   readonly state: StudyState;
@@ -134,6 +137,8 @@ export type ImagingOrder = {
   readonly patientId: PatientId;
   readonly region: BodyRegion;
   readonly accession?: string;
+  /** How urgent the order is; the study that answers it is read so. */
+  readonly priority?: Priority;
   readonly seenAt: string;
 };
 

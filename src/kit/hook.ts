@@ -21,6 +21,7 @@ export type {
   Site,
 } from '../domain/finding.ts';
 export { isSuspicion } from '../domain/finding.ts';
+export { whyReadAgain } from '../domain/read-again.ts';
 export type { FindingId, PatientId, StudyUid } from '../domain/ids.ts';
 export { patientId, isFhirId } from '../domain/ids.ts';
 export type { PackSummary } from '../domain/ports.ts';
@@ -55,7 +56,7 @@ export type Prefetched<Queries extends Readonly<Record<string, PrefetchQuery>>> 
 
 /** What a handler is given. It reads what is stored; no model runs inside an answer. */
 export type HookServices = {
-  readonly readings: Pick<ReadingStore, 'get' | 'findingById' | 'forPatient' | 'forStudy'>;
+  readonly readings: Pick<ReadingStore, 'get' | 'findingById' | 'forPatient' | 'supersededForPatient' | 'forStudy'>;
   readonly studies: Pick<StudyRegister, 'get' | 'forPatient' | 'hurry'>;
   readonly orders: OrderBook;
   /** Findings whose card a clinician overrode for this patient in this service: do not show them again. */

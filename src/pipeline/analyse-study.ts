@@ -11,12 +11,15 @@ import type {
   ReadingStore,
   StudyRegister,
 } from '../domain/ports.ts';
-import type { StudySummary } from '../domain/study.ts';
+import type { ReadReason } from '../domain/event.ts';
+import type { Reading } from '../domain/finding.ts';
+import type { SeriesSummary, StudySummary } from '../domain/study.ts';
 import { linkToChart } from './link-to-chart.ts';
 import { loadImages } from './load-images.ts';
-import { runModels } from './run-models.ts';
+import { runModels, type PackFailure } from './run-models.ts';
 import { selectSeries } from './select-series.ts';
 import { sideBySide } from './side-by-side.ts';
+import { contentsOf, whatToRead } from './what-to-read.ts';
 
 export type AnalysisParts = {
   readonly archive: Archive;
@@ -32,6 +35,10 @@ export type AnalysisParts = {
 
 export type AnalysisJob = {
   readonly studyUid: StudyUid;
+  /** `look-again`: the study was read, and is touched only when the archive holds something else by now. */
+  readonly reason: ReadReason | 'look-again';
+  /** Packs (`*` all) that read again what another version of them has read. */
+  readonly packs: readonly string[];
   readonly attempt: number;
   readonly patientId?: PatientId;
   readonly signal: AbortSignal;
@@ -39,45 +46,72 @@ export type AnalysisJob = {
 
 /**
  * Throws the reason when the study could not be read; whoever runs the job decides whether to try again.
- * Safe to repeat from the start at any moment: ids are derived from content, and what is stored already stays.
+ * Safe to repeat from the start at any moment: ids are derived from content, what is stored already stays, and what a
+ * pack has read is not given to it again.
  */
 export async function analyseStudy(parts: AnalysisParts, job: AnalysisJob): Promise<void> {
-  const { archive, register } = parts;
+  const { archive, register, models } = parts;
   const { signal } = job;
   const log = parts.logger.with({ studyUid: job.studyUid, attempt: job.attempt });
 
-  await register.begin(job.studyUid, job.attempt);
+  const looksAgain = job.reason === 'look-again';
+  if (!looksAgain) await register.begin(job.studyUid, job.attempt);
   const [study, series] = await sideBySide(
     (until) => findStudy(archive, job.studyUid, until),
     (until) => archive.findSeries(job.studyUid, until),
     signal,
   );
-  const { chosen, notes } = selectSeries(parts.models.packs, study, series);
+  const instanceCount = study.instanceCount ?? sumOfSeries(series);
+  if (looksAgain && instanceCount !== undefined && instanceCount === (await register.get(job.studyUid))?.instanceCount)
+    return log.info('nothing new in the archive');
+
+  const { chosen, notes } = selectSeries(models.packs, study, series);
+  const contents = await contentsOf(archive, job.studyUid, chosen, signal);
+  const readBefore = await parts.readings.forStudy(job.studyUid, 'all');
+  const todo = whatToRead(models.packs, contents, readBefore, job.packs);
+  const toLoad = chosen.filter(({ pack }) => todo.packs.has(pack));
+  for (const reading of todo.return) await parts.readings.reinstate(reading);
+  const standing = [...todo.stay, ...todo.return];
+  const analysed = (more: readonly Reading[], packFailures: readonly PackFailure[]) =>
+    register.settle(
+      job.studyUid,
+      {
+        kind: 'analysed',
+        readings: [...standing, ...more.map(({ id }) => id)],
+        selection: notes,
+        packFailures,
+      },
+      instanceCount,
+    );
 
   const describe = async (until: AbortSignal) =>
     register.describe(study, await linkToChart(parts, study, job.patientId, until));
-  if (chosen.length === 0) {
+  if (toLoad.length === 0) {
     await describe(signal);
+    if (standing.length > 0) {
+      log.info('every pack has read these pictures');
+      return analysed([], []);
+    }
     log.info('study skipped', { reason: 'no-pack-applies' });
-    return register.settle(job.studyUid, { kind: 'skipped', reason: 'no-pack-applies', selection: notes });
+    const skipped = { kind: 'skipped', reason: 'no-pack-applies', selection: notes } as const;
+    return register.settle(job.studyUid, skipped, instanceCount);
   }
+  if (looksAgain) await register.begin(job.studyUid, job.attempt);
 
   // The pictures come while the chart is asked. A film that cannot be read is still put in its chart, where it is said to be unread.
   const [record, images] = await sideBySide(
     describe,
-    (until) => loadImages({ archive, decoder: parts.decoder }, job.studyUid, chosen, until),
+    (until) => loadImages({ archive, decoder: parts.decoder }, job.studyUid, toLoad, until),
     signal,
   );
-  log.info('images loaded', { series: chosen.length, images: images.length });
+  log.info('images loaded', { series: toLoad.length, images: images.length });
 
-  const { readings, packFailures } = await runModels(parts, record, chosen, images, signal);
+  const { readings, packFailures } = await runModels(parts, record, toLoad, images, contents, signal);
+  // Nothing answered at all: that is the study's failure, not a footnote.
+  if (standing.length + readings.length === 0 && packFailures[0] !== undefined)
+    throw new WetreadError(packFailures[0].code);
   for (const reading of readings) await parts.readings.save(reading);
-  await register.settle(job.studyUid, {
-    kind: 'analysed',
-    readings: readings.map(({ id }) => id),
-    selection: notes,
-    packFailures,
-  });
+  await analysed(readings, packFailures);
   log.info('study read', { readings: readings.length, packFailures: packFailures.length });
 }
 
@@ -85,4 +119,10 @@ async function findStudy(archive: Archive, studyUid: StudyUid, signal: AbortSign
   const [study] = await archive.findStudies({ studyUid, limit: 1 }, signal);
   if (study === undefined || study.studyUid !== studyUid) throw new WetreadError('archive.not-found');
   return study;
+}
+
+/** For archives that count objects by series only. */
+function sumOfSeries(series: readonly SeriesSummary[]): number | undefined {
+  const counts = series.map(({ instanceCount }) => instanceCount);
+  return counts.reduce((sum, count) => (sum === undefined || count === undefined ? undefined : sum + count), 0);
 }

@@ -1,21 +1,23 @@
 /** Runs every pack on the pictures chosen for it; one pack's failure is recorded and never silences the others. */
 import { asWetreadError, WetreadError, type ErrorCode } from '../domain/errors.ts';
 import type { FindingDraft, PackIdentity, Reading } from '../domain/finding.ts';
-import { contentHashOf, findingIdOf, readingIdOf } from '../domain/identity.ts';
+import { findingIdOf, readingIdOf } from '../domain/identity.ts';
 import type { GreyImage } from '../domain/image.ts';
 import type { Logger } from '../domain/log.ts';
 import type { ModelAnswer, ModelRunner } from '../domain/ports.ts';
 import type { StudyRecord } from '../domain/study.ts';
 import type { ChosenSeries } from './select-series.ts';
+import type { Content } from './what-to-read.ts';
 
 type Parts = { readonly models: ModelRunner; readonly logger: Logger; readonly now?: () => Date };
-type PackFailure = { readonly pack: string; readonly code: ErrorCode };
+export type PackFailure = { readonly pack: string; readonly code: ErrorCode };
 
 export async function runModels(
   parts: Parts,
   record: StudyRecord,
   chosen: readonly ChosenSeries[],
   images: readonly GreyImage[],
+  contents: ReadonlyMap<string, Content>,
   signal: AbortSignal,
 ): Promise<{ readings: Reading[]; packFailures: PackFailure[] }> {
   const readings: Reading[] = [];
@@ -23,9 +25,10 @@ export async function runModels(
   for (const pack of parts.models.packs) {
     const wanted = new Set(chosen.filter((one) => one.pack === pack.name).map(({ seriesUid }) => seriesUid));
     const pictures = images.filter(({ seriesUid }) => wanted.has(seriesUid));
-    if (pictures.length === 0) continue;
+    const content = contents.get(pack.name);
+    if (pictures.length === 0 || content === undefined) continue;
     try {
-      readings.push(await readWith(parts, pack, record, pictures, signal));
+      readings.push(await readWith(parts, pack, record, pictures, content, signal));
     } catch (thrown) {
       const error = asWetreadError(thrown);
       // What may pass is left to the job's retries, which repeat the whole study: packs that answered keep their ids.
@@ -34,8 +37,6 @@ export async function runModels(
       packFailures.push({ pack: pack.name, code: error.code });
     }
   }
-  // Nothing answered at all: that is the study's failure, not a footnote.
-  if (readings.length === 0 && packFailures[0] !== undefined) throw new WetreadError(packFailures[0].code);
   return { readings, packFailures };
 }
 
@@ -44,6 +45,7 @@ async function readWith(
   pack: PackIdentity,
   record: StudyRecord,
   pictures: readonly GreyImage[],
+  content: Content,
   signal: AbortSignal,
 ): Promise<Reading> {
   if (record.patientId === undefined) throw new WetreadError('chart.patient-unknown');
@@ -51,16 +53,16 @@ async function readWith(
   for (const picture of pictures) answers.push(await models.run(pack, picture, signal));
   const answer = mostAssessable(answers);
 
-  const contentHash = contentHashOf(pictures.map(({ sopUid }) => sopUid));
   const { name, version, title, sha256 } = pack;
   const identity = { name, version, title, sha256 };
-  const id = readingIdOf(record.studyUid, identity, contentHash);
+  const id = readingIdOf(record.studyUid, identity, content.hash);
   return {
     id,
     studyUid: record.studyUid,
     patientId: record.patientId,
     pack: identity,
-    contentHash,
+    contentHash: content.hash,
+    pictures: content.pictures,
     readAt: now().toISOString(),
     executionProvider: answer.executionProvider,
     findings: answer.findings.map((draft) => ({

@@ -1,6 +1,6 @@
 /** The two queues in the database: studies to read and outputs to write. Jobs are made in the transaction of the change that calls for them. */
 import { PgBoss, type Db } from 'pg-boss';
-import type { Priority, ReadReason } from '../domain/event.ts';
+import type { Priority } from '../domain/event.ts';
 import { readingId, studyUid, type ReadingId, type StudyUid } from '../domain/ids.ts';
 import type { Logger } from '../domain/log.ts';
 import { z } from 'zod';
@@ -22,14 +22,10 @@ export const defaultRetry: RetryRules = { limit: 8, delaySeconds: 5, backoff: tr
 
 export const priorityNumber: Readonly<Record<Priority, number>> = { stat: 30, waiting: 20, routine: 10, backfill: 0 };
 
-export const studyJob = z.object({
-  studyUid: z.string().transform(studyUid),
-  reason: z.enum(['study-arrived', 're-read']),
-});
+export const studyJob = z.object({ studyUid: z.string().transform(studyUid) });
 export const outputJob = z.object({ readingId: z.string().transform(readingId), output: z.string() });
 
-/** One key for each study and reason: PostgreSQL itself refuses a second living job with the same. */
-export const studyKey = (study: StudyUid, reason: ReadReason): string => `${study}/${reason}`;
+/** A study's key is its UID: PostgreSQL itself refuses a second living job with the same. What it is to do stands in the study's row. */
 export const outputKey = (reading: ReadingId, output: string): string => `${reading}/${output}`;
 
 const hours = 3600;
@@ -38,7 +34,9 @@ const years = 365 * 24 * hours;
 export type Jobs = {
   readonly boss: PgBoss;
   /** False when such a job is waiting or running already. */
-  queueStudy(sql: Sql, study: StudyUid, reason: ReadReason, priority: number): Promise<boolean>;
+  queueStudy(sql: Sql, study: StudyUid, priority: number, delaySeconds?: number): Promise<boolean>;
+  /** A job that waits for its time may run at once. A retry keeps its delay. */
+  hastenStudy(sql: Sql, study: StudyUid): Promise<void>;
   queueOutput(sql: Sql, reading: ReadingId, output: string): Promise<boolean>;
   raisePriority(sql: Sql, study: StudyUid, priority: number): Promise<void>;
   complete(sql: Sql, queue: QueueName, id: string): Promise<void>;
@@ -92,27 +90,26 @@ export async function openJobs(options: {
 
   return {
     boss,
-    queueStudy: async (sql, study, reason, priority) =>
+    queueStudy: async (sql, study, priority, delaySeconds = 0) =>
       (await boss.send(
         'read-study',
-        { studyUid: study, reason },
-        { singletonKey: studyKey(study, reason), priority, db: within(sql) },
+        { studyUid: study },
+        { singletonKey: study, priority, ...(delaySeconds > 0 && { startAfter: delaySeconds }), db: within(sql) },
       )) !== null,
+    hastenStudy: async (sql, study) =>
+      void (await sql.query(
+        `update ${jobSchema}.job set start_after = now()
+         where name = 'read-study' and singleton_key = $1 and state = 'created' and start_after > now()`,
+        [study],
+      )),
     queueOutput: async (sql, reading, output) =>
       (await boss.send(
         'write-output',
         { readingId: reading, output },
         { singletonKey: outputKey(reading, output), db: within(sql) },
       )) !== null,
-    async raisePriority(sql, study, priority) {
-      for (const reason of ['study-arrived', 're-read'] as const) {
-        await boss.update('read-study', undefined, {
-          singletonKey: studyKey(study, reason),
-          priority,
-          db: within(sql),
-        });
-      }
-    },
+    raisePriority: async (sql, study, priority) =>
+      void (await boss.update('read-study', undefined, { singletonKey: study, priority, db: within(sql) })),
     complete: async (sql, queue, id) => void (await boss.complete(queue, id, null, { db: within(sql) })),
     stop: () => boss.stop({ graceful: false }),
   };

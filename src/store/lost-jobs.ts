@@ -66,8 +66,8 @@ export async function settleAbandoned(parts: Parts): Promise<void> {
   const stranded = await database.query<{ study_uid: string }>(
     `update wetread.study s set state = 'dead', settled_at = now(), outcome = $1
      where s.state in ('pending', 'reading') and not exists (
-       select from ${jobSchema}.job j where j.name = 'read-study' and j.state < 'completed'
-         and j.singleton_key in (s.study_uid || '/study-arrived', s.study_uid || '/re-read'))
+       select from ${jobSchema}.job j
+       where j.name = 'read-study' and j.state < 'completed' and j.singleton_key = s.study_uid)
      returning s.study_uid`,
     [
       JSON.stringify({

@@ -20,7 +20,7 @@ export async function workOutputs(
 ): Promise<void> {
   const { database, jobs, logger } = parts;
 
-  await parts.workers.work('write-output', options.concurrency, async (job) => {
+  await parts.workers.work('write-output', options, async (job) => {
     const { readingId, output } = outputJob.parse(job.data);
     const { lastAttempt, signal } = job;
     try {

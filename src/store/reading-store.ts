@@ -1,8 +1,9 @@
-/** Readings and what people said of them; each change owes every output in the same transaction. */
+/** Readings and what people said of them: one stands for each study and pack, earlier ones are superseded and kept; each change owes every output in the same transaction. */
 import { WetreadError } from '../domain/errors.ts';
-import type { Finding, FindingDraft, Reading, Reviewer, Verdict } from '../domain/finding.ts';
+import type { Finding, FindingDraft, Reading, Reviewer, ReviewState, Verdict } from '../domain/finding.ts';
 import { findingId, patientId, readingId, studyUid, type FindingId, type ReadingId } from '../domain/ids.ts';
 import type { ReadingStore } from '../domain/ports.ts';
+import { continued } from '../domain/same-finding.ts';
 import { z } from 'zod';
 import type { Database, Sql } from './database.ts';
 import type { Jobs } from './jobs.ts';
@@ -36,23 +37,31 @@ export function readingStore(parts: {
       return stored(reading.id);
     },
 
+    async reinstate(id) {
+      await database.transaction((sql) => standAgain(sql, id));
+      cache.forget((await stored(id)).patientId);
+    },
+
     get: (id) => readingById(database, id),
 
     async findingById(id) {
-      const [reading] = await readings(
-        database,
-        'r.reading_id = (select reading_id from wetread.finding where finding_id = $1)',
-        [id],
-      );
+      const [reading] = await readings(database, `r.reading_id = (${readingWithFinding})`, [id]);
       const finding = reading?.findings.find((one) => one.id === id);
       return reading && finding && { finding, reading };
     },
 
     async forPatient(patient) {
-      return [...(await cache.get(patient, 'readings', () => readings(database, 's.patient_id = $1', [patient])))];
+      const standing = () => readings(database, 's.patient_id = $1 and r.superseded_by is null', [patient]);
+      return [...(await cache.get(patient, 'readings', standing))];
     },
 
-    forStudy: (study) => readings(database, 'r.study_uid = $1', [study]),
+    async supersededForPatient(patient) {
+      const earlier = () => readings(database, 's.patient_id = $1 and r.superseded_by is not null', [patient]);
+      return [...(await cache.get(patient, 'superseded readings', earlier))];
+    },
+
+    forStudy: (study, which = 'standing') =>
+      readings(database, `r.study_uid = $1 ${which === 'all' ? '' : 'and r.superseded_by is null'}`, [study]),
 
     async recordVerdict(id, verdict, by) {
       const reading = await database.transaction((sql) => judge(sql, id, verdict, by));
@@ -63,14 +72,15 @@ export function readingStore(parts: {
 
     async verify(id, by) {
       await database.transaction(async (sql) => {
-        const [row] = await sql.query<{ final_at: Date | null; open: number }>(
-          `select final_at, (select count(*)::int from wetread.finding f
+        const [row] = await sql.query<{ final_at: Date | null; superseded: boolean; open: number }>(
+          `select final_at, superseded_by is not null as superseded, (select count(*)::int from wetread.finding f
              where f.reading_id = r.reading_id and f.result_kind = 'detected' and f.verdict = 'unreviewed') as open
            from wetread.reading r where reading_id = $1 for update of r`,
           [id],
         );
         if (row === undefined) throw new WetreadError('request.not-found', 'there is no such reading');
         if (row.final_at !== null) return;
+        if (row.superseded) throw new WetreadError('request.conflict', newerReading);
         if (row.open > 0) throw new WetreadError('request.conflict', 'a suspicion has not been answered');
         await finish(sql, id, by);
       });
@@ -88,29 +98,98 @@ export function readingStore(parts: {
   };
 
   async function insertReading(sql: Sql, reading: Reading): Promise<void> {
+    // The study's row is the lock under which one reading takes the place of another.
     const study = await sql.query(
       'update wetread.study set patient_id = coalesce(patient_id, $2) where study_uid = $1 returning study_uid',
       [reading.studyUid, reading.patientId],
     );
     if (study.length === 0) throw new WetreadError('internal.unexpected', 'the study was never announced');
-    const final = reading.review.kind === 'final' ? reading.review : undefined;
-    const added = await sql.query(
-      `insert into wetread.reading (reading_id, study_uid, pack, content_hash, read_at, execution_provider, final_by, final_at)
-       values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (reading_id) do nothing returning reading_id`,
+    const [known] = await sql.query('select from wetread.reading where reading_id = $1', [reading.id]);
+    if (known !== undefined) return standAgain(sql, reading.id);
+
+    const earlier = await supersede(sql, reading.id, reading.studyUid, reading.pack.name);
+    const { findings, unchanged } =
+      earlier === undefined ? { findings: reading.findings, unchanged: false } : continued(earlier, reading);
+    const review = unchanged && earlier !== undefined ? earlier.review : reading.review;
+    // What a person has released stays as it was released; an unreviewed report is carried on.
+    const report =
+      earlier !== undefined && (unchanged || earlier.review.kind === 'open') ? reportOf(earlier) : reading.id;
+    await sql.query(
+      `insert into wetread.reading (reading_id, study_uid, pack, content_hash, pictures, read_at, execution_provider,
+         final_by, final_at, report_id, replaces)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
       [
         reading.id,
         reading.studyUid,
         JSON.stringify(reading.pack),
         reading.contentHash,
+        reading.pictures ?? null,
         reading.readAt,
         reading.executionProvider,
-        final ? JSON.stringify(final.by) : null,
-        final?.at ?? null,
+        review.kind === 'final' ? JSON.stringify(review.by) : null,
+        review.kind === 'final' ? review.at : null,
+        report,
+        earlier?.id ?? null,
       ],
     );
-    if (added.length === 0) return;
-    await insertFindings(sql, reading);
+    await insertFindings(sql, { ...reading, findings });
     await oweOutputs(sql, jobs, reading.id, outputs);
+  }
+
+  /** The reading that stood until now, which owes its outputs the news. */
+  async function supersede(sql: Sql, by: ReadingId, study: string, pack: string): Promise<Reading | undefined> {
+    // Whoever is judging it right now is waited for.
+    const [standing] = await sql.query<{ reading_id: string }>(
+      `select reading_id from wetread.reading
+       where study_uid = $1 and pack ->> 'name' = $2 and superseded_by is null and reading_id <> $3 for update`,
+      [study, pack, by],
+    );
+    if (standing === undefined) return undefined;
+    const earlier = await readingById(sql, readingId(standing.reading_id));
+    await sql.query(
+      'update wetread.reading set superseded_by = $2, superseded_at = now(), revision = revision + 1 where reading_id = $1',
+      [standing.reading_id, by],
+    );
+    await oweOutputs(sql, jobs, standing.reading_id, outputs);
+    return earlier;
+  }
+
+  async function standAgain(sql: Sql, id: ReadingId): Promise<void> {
+    const [row] = await sql.query<{ study_uid: string; pack: string; standing: boolean }>(
+      `select study_uid, r.pack ->> 'name' as pack, superseded_by is null as standing
+       from wetread.reading r join wetread.study using (study_uid) where reading_id = $1 for update`,
+      [id],
+    );
+    if (row === undefined) throw new WetreadError('request.not-found', 'there is no such reading');
+    if (row.standing) return;
+    const other = await supersede(sql, id, row.study_uid, row.pack);
+    await sql.query(
+      'update wetread.reading set superseded_by = null, superseded_at = null, revision = revision + 1 where reading_id = $1',
+      [id],
+    );
+    // Verdicts on findings that both make were given on the one that stood.
+    await sql.query(
+      `update wetread.finding f set verdict = g.verdict, verdict_by = g.verdict_by, verdict_at = g.verdict_at, verdict_reason = g.verdict_reason
+       from wetread.finding g where f.reading_id = $1 and g.reading_id = $2 and g.finding_id = f.finding_id and g.verdict <> 'unreviewed'`,
+      [id, other?.id ?? null],
+    );
+    await oweOutputs(sql, jobs, id, outputs);
+  }
+
+  /** The reading that stands and makes this finding, locked. */
+  async function lockedReadingOf(sql: Sql, id: FindingId): Promise<ReadingId> {
+    for (;;) {
+      const [found] = await sql.query<{ reading_id: string }>(readingWithFinding, [id]);
+      if (found === undefined) throw new WetreadError('request.not-found', 'there is no such finding');
+      const [locked] = await sql.query<{ superseded: boolean }>(
+        'select superseded_by is not null as superseded from wetread.reading where reading_id = $1 for update',
+        [found.reading_id],
+      );
+      if (locked?.superseded === false) return readingId(found.reading_id);
+      // Superseded while it was waited for, or before: its findings that still hold are in the newer reading.
+      const [now] = await sql.query<{ reading_id: string }>(readingWithFinding, [id]);
+      if (now?.reading_id === found.reading_id) throw new WetreadError('request.conflict', newerReading);
+    }
   }
 
   async function judge(
@@ -120,18 +199,15 @@ export function readingStore(parts: {
     by: Reviewer,
   ): Promise<ReadingId> {
     // The reading's row is locked first: two people who answer its last two suspicions at once see each other.
-    const [row] = await sql.query<{ reading_id: string }>(
-      `select reading_id from wetread.reading
-       where reading_id = (select reading_id from wetread.finding where finding_id = $1) for update`,
-      [id],
-    );
-    if (row === undefined) throw new WetreadError('request.not-found', 'there is no such finding');
-    const reading = readingId(row.reading_id);
+    const reading = await lockedReadingOf(sql, id);
     const [standing] = await sql.query<{
       verdict: Verdict['kind'];
       verdict_by: unknown;
       verdict_reason: string | null;
-    }>('select verdict, verdict_by, verdict_reason from wetread.finding where finding_id = $1', [id]);
+    }>('select verdict, verdict_by, verdict_reason from wetread.finding where reading_id = $1 and finding_id = $2', [
+      reading,
+      id,
+    ]);
     const reason = verdict.kind === 'rejected' ? verdict.reason : null;
     if (standing !== undefined && standing.verdict !== 'unreviewed') {
       const theirs = reviewerShape.parse(standing.verdict_by).reference !== by.reference;
@@ -139,8 +215,9 @@ export function readingStore(parts: {
       if (theirs) throw new WetreadError('request.conflict', `the finding was ${standing.verdict} by somebody else`);
     }
     await sql.query(
-      'update wetread.finding set verdict = $2, verdict_by = $3, verdict_at = now(), verdict_reason = $4 where finding_id = $1',
-      [id, verdict.kind, JSON.stringify(by), reason],
+      `update wetread.finding set verdict = $3, verdict_by = $4, verdict_at = now(), verdict_reason = $5
+       where reading_id = $1 and finding_id = $2`,
+      [reading, id, verdict.kind, JSON.stringify(by), reason],
     );
     const [open] = await sql.query(
       `select finding_id from wetread.finding where reading_id = $1 and result_kind = 'detected' and verdict = 'unreviewed' limit 1`,
@@ -162,6 +239,14 @@ export function readingStore(parts: {
     await oweOutputs(sql, jobs, reading, outputs);
   }
 }
+
+const newerReading = 'a newer reading has taken the place of this one';
+
+/** Of the readings that make a finding the one that stands, or else the one that was superseded last. */
+const readingWithFinding = `select f.reading_id from wetread.finding f join wetread.reading x using (reading_id)
+  where f.finding_id = $1 order by x.superseded_by is not null, x.superseded_at desc limit 1`;
+
+const reportOf = ({ id, report }: Reading): ReadingId => report ?? id;
 
 async function insertFindings(sql: Sql, reading: Reading): Promise<void> {
   const rows = reading.findings.map(({ id, verdict, ...draft }, position) => ({
@@ -201,20 +286,40 @@ type ReadingRow = {
   content_hash: string;
   read_at: Date;
   execution_provider: string;
+  pictures: number | null;
+  report_id: string;
   final_by: unknown;
   final_at: Date | null;
   findings: unknown;
+  replaces: string | null;
+  replaced_version: string;
+  replaced_read_at: Date;
+  replaced_pictures: number | null;
+  replaced_final_by: unknown;
+  replaced_final_at: Date | null;
+  superseded_at: Date | null;
+  now_reading: string;
+  now_pack: unknown;
+  now_findings: string[] | null;
+  same_report: boolean;
 };
 
 /** Newest study first; findings in the order the pack gave them. One query, whatever is asked. */
 async function readings(sql: Sql, where: string, values: readonly unknown[]): Promise<Reading[]> {
   const rows = await sql.query<ReadingRow>(
-    `select r.reading_id, r.study_uid, s.patient_id, r.pack, r.content_hash, r.read_at, r.execution_provider, r.final_by, r.final_at,
+    `select r.reading_id, r.study_uid, s.patient_id, r.pack, r.content_hash, r.pictures, r.read_at, r.execution_provider,
+       r.report_id, r.final_by, r.final_at, r.replaces, e.pack ->> 'version' as replaced_version, e.read_at as replaced_read_at,
+       e.pictures as replaced_pictures, e.final_by as replaced_final_by, e.final_at as replaced_final_at,
+       r.superseded_at, n.reading_id as now_reading, n.pack as now_pack, n.report_id = r.report_id as same_report,
+       (select array_agg(m.finding_id) from wetread.finding m where m.reading_id = n.reading_id) as now_findings,
        (select coalesce(jsonb_agg(jsonb_build_object(
             'id', f.finding_id, 'draft', f.payload, 'verdict', f.verdict, 'by', f.verdict_by, 'at', f.verdict_at, 'reason', f.verdict_reason
           ) order by f.position), '[]'::jsonb)
         from wetread.finding f where f.reading_id = r.reading_id) as findings
      from wetread.reading r join wetread.study s using (study_uid)
+       left join wetread.reading e on e.reading_id = r.replaces
+       left join wetread.reading n on r.superseded_by is not null and n.superseded_by is null
+         and n.study_uid = r.study_uid and n.pack ->> 'name' = r.pack ->> 'name'
      where ${where}
      order by s.started_at desc nulls last, s.announced_at desc, r.read_at desc, r.reading_id`,
     values,
@@ -238,15 +343,39 @@ function readingOf(row: ReadingRow): Reading {
     patientId: patientId(row.patient_id),
     pack: packIdentity.parse(row.pack),
     contentHash: row.content_hash,
+    ...(row.pictures === null ? {} : { pictures: row.pictures }),
     readAt: row.read_at.toISOString(),
     executionProvider: row.execution_provider,
     findings: z.array(storedFinding).parse(row.findings).map(findingOf),
-    review:
-      row.final_at === null
-        ? { kind: 'open' }
-        : { kind: 'final', by: reviewerShape.parse(row.final_by), at: row.final_at.toISOString() },
+    review: reviewOf(row.final_by, row.final_at),
+    ...(row.report_id === row.reading_id ? {} : { report: readingId(row.report_id) }),
+    ...(row.replaces === null
+      ? {}
+      : {
+          replaces: {
+            reading: readingId(row.replaces),
+            version: row.replaced_version,
+            readAt: row.replaced_read_at.toISOString(),
+            ...(row.replaced_pictures === null ? {} : { pictures: row.replaced_pictures }),
+            review: reviewOf(row.replaced_final_by, row.replaced_final_at),
+          },
+        }),
+    ...(row.superseded_at === null
+      ? {}
+      : {
+          superseded: {
+            by: readingId(row.now_reading),
+            pack: packIdentity.parse(row.now_pack),
+            at: row.superseded_at.toISOString(),
+            standing: (row.now_findings ?? []).map(findingId),
+            sameReport: row.same_report,
+          },
+        }),
   };
 }
+
+const reviewOf = (by: unknown, at: Date | null): ReviewState =>
+  at === null ? { kind: 'open' } : { kind: 'final', by: reviewerShape.parse(by), at: at.toISOString() };
 
 function findingOf({ id, draft, verdict, by, at, reason }: z.output<typeof storedFinding>): Finding {
   return { ...draft, id, verdict: verdictOf(verdict, by, at, reason) };

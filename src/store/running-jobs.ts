@@ -15,8 +15,15 @@ export type RunningJob = {
 };
 
 export type Workers = {
-  /** What `handle` throws is retried by the queue's rules; what must not be retried is settled in there. */
-  work(queue: QueueName, concurrency: number, handle: (job: RunningJob) => Promise<void>): Promise<void>;
+  /**
+   * What `handle` throws is retried by the queue's rules; what must not be retried is settled in there.
+   * `spared`: jobs of this priority and below never take the last place, so that one above them finds it free.
+   */
+  work(
+    queue: QueueName,
+    options: { readonly concurrency: number; readonly spared?: number },
+    handle: (job: RunningJob) => Promise<void>,
+  ): Promise<void>;
   /** Asks handlers to stop; what is not finished goes back to the queue as if it had not been begun. */
   close(): Promise<void>;
 };
@@ -70,10 +77,12 @@ export function workers(parts: { database: Database; jobs: Jobs; presence: Prese
   }
 
   return {
-    async work(queue, concurrency, handle) {
+    async work(queue, { concurrency, spared }, handle) {
       working.add(queue);
       for (let index = 0; index < concurrency; index += 1) {
-        const worker = await jobs.boss.work<unknown, void, typeof workOptions>(queue, workOptions, async ([job]) => {
+        const keepsFree = spared !== undefined && concurrency > 1 && index === 0;
+        const own = keepsFree ? { ...workOptions, minPriority: spared + 1 } : workOptions;
+        const worker = await jobs.boss.work<unknown, void, typeof own>(queue, own, async ([job]) => {
           if (job !== undefined) await run(queue, job, handle);
           // Without this pg-boss sleeps out its polling interval after each job, however many are waiting.
           jobs.boss.notifyWorker(worker);

@@ -1,4 +1,4 @@
-/** The memory of studies: each is stored and queued in one transaction, and queued once per reason however often it is announced. */
+/** The memory of studies: each is stored and queued in one transaction; it has one living job however often it is announced, and no announcement is lost while that job runs. */
 import { WetreadError } from '../domain/errors.ts';
 import type { StudyEvent } from '../domain/event.ts';
 import { patientId, studyUid, type PatientId, type StudyUid } from '../domain/ids.ts';
@@ -20,6 +20,7 @@ export type StudyRow = {
   description: string | null;
   modalities: string[];
   started_at: string | null;
+  instance_count: number | null;
   announced_at: Date;
   settled_at: Date | null;
   state: StudyState['kind'];
@@ -28,7 +29,7 @@ export type StudyRow = {
 };
 
 export const studyColumns = `study_uid, patient_id, accession, imaging_study, order_reference, description, modalities,
-  started_at, announced_at, settled_at, state, attempt, outcome`;
+  started_at, instance_count, announced_at, settled_at, state, attempt, outcome`;
 
 export function studyRegister(parts: {
   database: Database;
@@ -45,25 +46,23 @@ export function studyRegister(parts: {
 
   return {
     async announce(event) {
-      const priority = priorityNumber[event.priority];
       const [known] = await database.query<KnownStudy>(
-        'select patient_id, accession, priority, state from wetread.study where study_uid = $1',
+        `select ${knownColumns} from wetread.study where study_uid = $1`,
         [event.studyUid],
       );
       // Polls repeat themselves: what says nothing new needs no transaction.
-      if (known !== undefined && !saysSomethingNew(event, priority, known)) return 'known';
+      if (known !== undefined && !saysSomethingNew(event, known)) return 'known';
 
       const { answer, row } = await database.transaction(async (sql) => {
+        const priority = await urgencyOf(sql, event);
         const [added] = await sql.query<{ patient_id: string | null }>(
-          `insert into wetread.study (study_uid, patient_id, accession, priority) values ($1, $2, $3, $4)
+          `insert into wetread.study (study_uid, patient_id, accession, priority, told_count) values ($1, $2, $3, $4, $5)
            on conflict (study_uid) do nothing returning patient_id`,
-          [event.studyUid, event.patientId ?? null, event.accession ?? null, priority],
+          [event.studyUid, event.patientId ?? null, event.accession ?? null, priority, event.instanceCount ?? null],
         );
-        if (added !== undefined) {
-          await jobs.queueStudy(sql, event.studyUid, event.reason, priority);
-          return { answer: 'queued' as const, row: added };
-        }
-        return announceAgain(sql, event, priority);
+        if (added === undefined) return announceAgain(sql, event, priority);
+        await jobs.queueStudy(sql, event.studyUid, priority);
+        return { answer: 'queued' as const, row: added };
       });
       changed(row);
       return answer;
@@ -105,8 +104,8 @@ export function studyRegister(parts: {
       changed(rows[0]);
     },
 
-    async settle(study, outcome) {
-      const rows = await settleStudy(database, study, 'settled', outcome);
+    async settle(study, outcome, instanceCount) {
+      const rows = await settleStudy(database, study, 'settled', outcome, instanceCount);
       if (rows.length === 0) throw neverAnnounced();
       changed(rows[0]);
     },
@@ -133,24 +132,64 @@ export function studyRegister(parts: {
     },
   };
 
-  async function announceAgain(sql: Sql, event: StudyEvent, priority: number) {
-    const [row] = await sql.query<{ patient_id: string | null; was: number }>(
-      `with known as (select study_uid, priority from wetread.study where study_uid = $1 for update)
-       update wetread.study s set
-         patient_id = coalesce(s.patient_id, $2), accession = coalesce(s.accession, $3), priority = greatest(s.priority, $4)
-       from known where s.study_uid = known.study_uid returning s.patient_id, known.priority as was`,
-      [event.studyUid, event.patientId ?? null, event.accession ?? null, priority],
+  async function announceAgain(sql: Sql, event: StudyEvent, urgency: number) {
+    const [known] = await sql.query<KnownStudy>(
+      `select ${knownColumns} from wetread.study where study_uid = $1 for update`,
+      [event.studyUid],
     );
-    if (event.reason === 're-read' && (await jobs.queueStudy(sql, event.studyUid, 're-read', priority))) {
-      await sql.query(
-        `update wetread.study set state = 'pending', outcome = null, settled_at = null, interruptions = 0
-         where study_uid = $1 and state in ('settled', 'dead')`,
-        [event.studyUid],
-      );
-      return { answer: 'queued' as const, row };
+    if (known === undefined) throw neverAnnounced();
+    const asked = askedFor(event, known);
+    const rested = known.state === 'settled' || known.state === 'dead';
+    // A re-read has the urgency it was asked with; whatever else comes of a study leaves it as urgent as it was.
+    const priority = rested && event.reason === 're-read' ? urgency : Math.max(urgency, known.priority);
+    const [row] = await sql.query<{ patient_id: string | null }>(
+      `update wetread.study set
+         patient_id = coalesce(patient_id, $2), accession = coalesce(accession, $3), priority = $4,
+         short_looks = case when $5::int is distinct from told_count then 0 else short_looks end,
+         told_count = coalesce($5, told_count), wish = greatest(wish, $6),
+         wish_packs = case when $7::text[] is null then wish_packs else array(select distinct unnest(wish_packs || $7)) end
+       where study_uid = $1 returning patient_id`,
+      [
+        event.studyUid,
+        event.patientId ?? null,
+        event.accession ?? null,
+        priority,
+        event.instanceCount ?? null,
+        asked,
+        event.reason === 're-read' ? (event.packs ?? ['*']) : null,
+      ],
+    );
+    if (asked === wishes.nothing) {
+      if (priority > known.priority) await jobs.raisePriority(sql, event.studyUid, priority);
+      return { answer: 'known' as const, row };
     }
-    if (row !== undefined && priority > row.was) await jobs.raisePriority(sql, event.studyUid, priority);
-    return { answer: 'known' as const, row };
+    // Until it is known that there is something new, a study that was read stays so.
+    if (asked === wishes.read && rested) await setPending(sql, event.studyUid);
+    // Without a number it may be news or the tenth echo: those that come within two seconds make one question.
+    const echo = asked === wishes.look && event.instanceCount === undefined;
+    const queued = await jobs.queueStudy(sql, event.studyUid, priority, echo ? echoSeconds : 0);
+    if (!queued) {
+      if (!echo) await jobs.hastenStudy(sql, event.studyUid);
+      if (priority > known.priority) await jobs.raisePriority(sql, event.studyUid, priority);
+    }
+    const willBeRead = asked === wishes.read && rested;
+    return { answer: willBeRead || (queued && !echo) ? ('queued' as const) : ('known' as const), row };
+  }
+
+  /** What the sender says, or what an order that was remembered before the study came says. */
+  async function urgencyOf(sql: Sql, event: StudyEvent): Promise<number> {
+    const said = priorityNumber[event.priority];
+    // An order of years ago makes nothing urgent that is read for completeness.
+    if (event.priority === 'backfill') return said;
+    const [order] = await sql.query<{ priority: number | null }>(
+      `select max(o.priority)::int as priority from wetread.imaging_order o
+       where o.priority is not null and (
+         (o.accession = coalesce($2, (select accession from wetread.study where study_uid = $1)) and o.seen_at > now() - interval '30 days')
+         or (o.accession is null and o.seen_at > now() - interval '1 day'
+           and o.patient_id = coalesce($3, (select patient_id from wetread.study where study_uid = $1))))`,
+      [event.studyUid, event.accession ?? null, event.patientId ?? null],
+    );
+    return Math.max(said, order?.priority ?? 0);
   }
 
   /** What the archive says now replaces what it said; what the chart cannot name any more stays as it was. */
@@ -197,11 +236,8 @@ export function studyRegister(parts: {
     );
     if (known === undefined) throw new WetreadError('request.not-found', 'the study was never announced');
     if (known.state === 'dead') {
-      await sql.query(
-        `update wetread.study set state = 'pending', attempt = 0, interruptions = 0, outcome = null, settled_at = null where study_uid = $1`,
-        [study],
-      );
-      await jobs.queueStudy(sql, study, 'study-arrived', known.priority);
+      await setPending(sql, study);
+      await jobs.queueStudy(sql, study, known.priority);
     }
     const owing = await sql.query<{ reading_id: string; output: string }>(
       `select o.reading_id, o.output from wetread.owed_output o join wetread.reading r using (reading_id)
@@ -223,23 +259,82 @@ export async function recentStudies(sql: Sql, most: number): Promise<StudyRecord
   return rows.map(studyRecord);
 }
 
-type KnownStudy = { patient_id: string | null; accession: string | null; priority: number; state: string };
+type KnownStudy = {
+  patient_id: string | null;
+  accession: string | null;
+  priority: number;
+  state: StudyState['kind'];
+  instance_count: number | null;
+  told_count: number | null;
+  outcome_kind: Outcome['kind'] | null;
+};
+const knownColumns = `patient_id, accession, priority, state, instance_count, told_count, outcome ->> 'kind' as outcome_kind`;
 
-function saysSomethingNew(event: StudyEvent, priority: number, known: KnownStudy): boolean {
+/** In ascending order: the larger one includes the smaller. */
+export const wishes = { nothing: 0, look: 1, read: 2 } as const;
+type Wish = (typeof wishes)[keyof typeof wishes];
+
+/** How long an announcement that names no number waits for its echoes. */
+const echoSeconds = 2;
+
+/**
+ * What an announcement asks for. Its study is
+ *
+ * | pending | nothing: the job that waits will see everything that is there |
+ * | being read | a look afterwards, as the pictures may have come after the archive was asked |
+ * | settled | nothing when it counts as many objects as the archive did; otherwise a look |
+ * | dead | nothing, unless it counts another number than before: operators wake the dead |
+ *
+ * and a `re-read` is always a read.
+ */
+function askedFor(event: StudyEvent, known: KnownStudy): Wish {
+  const { instanceCount: count } = event;
+  if (event.reason === 're-read') return wishes.read;
+  const repeated = count !== undefined && count === known.told_count;
+  switch (known.state) {
+    case 'pending':
+      return wishes.nothing;
+    case 'reading':
+      return repeated ? wishes.nothing : wishes.look;
+    case 'settled':
+      // Objects really arrived once more: whoever was told "send the study again" did so.
+      if (known.outcome_kind === 'failed' && (event.source === 'stow' || event.source === 'dimse')) return wishes.read;
+      return repeated || (count !== undefined && count === known.instance_count) ? wishes.nothing : wishes.look;
+    case 'dead':
+      return count !== undefined && known.told_count !== null && !repeated ? wishes.read : wishes.nothing;
+  }
+}
+
+function saysSomethingNew(event: StudyEvent, known: KnownStudy): boolean {
   return (
-    event.reason === 're-read' ||
+    askedFor(event, known) !== wishes.nothing ||
     (event.patientId !== undefined && known.patient_id === null) ||
     (event.accession !== undefined && known.accession === null) ||
-    (priority > known.priority && known.state === 'pending')
+    (event.instanceCount !== undefined && event.instanceCount !== known.told_count && known.state === 'pending') ||
+    (priorityNumber[event.priority] > known.priority && known.state === 'pending')
   );
 }
 
+/** To be read from the start, with a full round of tries. */
+export const setPending = (sql: Sql, study: StudyUid) =>
+  sql.query(
+    `update wetread.study set state = 'pending', attempt = 0, interruptions = 0, outcome = null, settled_at = null where study_uid = $1`,
+    [study],
+  );
+
 const neverAnnounced = () => new WetreadError('internal.unexpected', 'the study was never announced');
 
-export function settleStudy(sql: Sql, study: StudyUid, state: 'settled' | 'dead', outcome: Outcome) {
+export function settleStudy(
+  sql: Sql,
+  study: StudyUid,
+  state: 'settled' | 'dead',
+  outcome: Outcome,
+  instanceCount?: number,
+) {
   return sql.query<{ patient_id: string | null }>(
-    `update wetread.study set state = $2, outcome = $3, settled_at = now() where study_uid = $1 returning patient_id`,
-    [study, state, JSON.stringify(outcome)],
+    `update wetread.study set state = $2, outcome = $3, settled_at = now(), instance_count = coalesce($4, instance_count)
+     where study_uid = $1 returning patient_id`,
+    [study, state, JSON.stringify(outcome), instanceCount ?? null],
   );
 }
 
@@ -253,6 +348,7 @@ export function studyRecord(row: StudyRow): StudyRecord {
     ...(row.description === null ? {} : { description: row.description }),
     modalities: row.modalities,
     ...(row.started_at === null ? {} : { startedAt: row.started_at }),
+    ...(row.instance_count === null ? {} : { instanceCount: row.instance_count }),
     announcedAt: row.announced_at.toISOString(),
     ...(row.settled_at === null ? {} : { settledAt: row.settled_at.toISOString() }),
     state: studyState(row),

@@ -84,6 +84,8 @@ export const readingView = z
   })
   .readonly();
 export type ReadingView = z.infer<typeof readingView>;
+    /** A whole sentence: why it took the place of an earlier reading. */
+    update: z.string().exactOptional(),
 
 /** Where Wetread stands with a study, as a clinician would say it. */
 export const studyProgress = z.enum(['pending', 'reading', 'read', 'not-read', 'failed']);

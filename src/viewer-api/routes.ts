@@ -6,6 +6,7 @@ import { isSuspicion, type Reading } from '../domain/finding.ts';
 import { isUuid, findingId, readingId } from '../domain/ids.ts';
 import type { Logger } from '../domain/log.ts';
 import type { AuditTrail, PackSummary, ReadingStore, StudyRegister } from '../domain/ports.ts';
+import { whyReadAgain } from '../domain/read-again.ts';
 import type { StudyRecord } from '../domain/study.ts';
 import {
   sessionRequest,
@@ -198,14 +199,19 @@ function studyView(record: StudyRecord, all: readonly Reading[]): StudyView {
   };
 }
 
-const readingView = ({ id, studyUid, pack, readAt, findings, review }: Reading): ReadingView => ({
-  id,
-  studyUid,
-  pack: { name: pack.name, version: pack.version, title: pack.title },
-  readAt,
-  findings,
-  review,
-});
+function readingView(reading: Reading): ReadingView {
+  const { id, studyUid, pack, readAt, findings, review } = reading;
+  const update = whyReadAgain(reading);
+  return {
+    id,
+    studyUid,
+    pack: { name: pack.name, version: pack.version, title: pack.title },
+    readAt,
+    ...(update === undefined ? {} : { update }),
+    findings,
+    review,
+  };
+}
 
 const packView = (pack: PackSummary): PackView => ({
   name: pack.name,

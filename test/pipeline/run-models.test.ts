@@ -2,6 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { WetreadError, type ErrorCode } from '../../src/domain/errors.ts';
 import type { FindingDraft, PackIdentity } from '../../src/domain/finding.ts';
+import { contentHashOf } from '../../src/domain/identity.ts';
+import type { GreyImage } from '../../src/domain/image.ts';
 import { silentLogger } from '../../src/domain/log.ts';
 import type { ModelRunner, PackSummary } from '../../src/domain/ports.ts';
 import { runModels } from '../../src/pipeline/run-models.ts';
@@ -24,12 +26,18 @@ function runner(answers: Record<string, (sopUid: string) => FindingDraft[] | Err
   };
 }
 
+const contentOf = (images: readonly GreyImage[]) => ({
+  hash: contentHashOf(images.map(({ sopUid }) => sopUid)),
+  pictures: images.length,
+});
+
 const run = (models: ModelRunner, images = [picture(1), picture(2)], now = () => new Date('2026-11-21T10:00:00Z')) =>
   runModels(
     { models, logger: silentLogger, now },
     record,
     models.packs.map(({ name }) => ({ pack: name, seriesUid: series })),
     images,
+    new Map(models.packs.map(({ name }) => [name, contentOf(images)])),
     AbortSignal.timeout(5000),
   );
 
@@ -68,8 +76,11 @@ describe('running the packs', () => {
     expect(readings.map(({ pack }) => pack.name)).toEqual(['lumbar']);
   });
 
-  test('fails the study when no pack answered', async () => {
-    await expect(run(runner({ broken: () => 'model.bad-output' }))).rejects.toMatchObject({ code: 'model.bad-output' });
+  test('says so when no pack answered', async () => {
+    expect(await run(runner({ broken: () => 'model.bad-output' }))).toEqual({
+      readings: [],
+      packFailures: [{ pack: 'broken', code: 'model.bad-output' }],
+    });
   });
 
   test('hands an error that may pass to the job, to be tried again', async () => {

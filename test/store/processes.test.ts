@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterEach, describe, expect, test } from 'vitest';
 import { silentLogger } from '../../src/domain/log.ts';
+import { migrations } from '../../src/store/migrate.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { child, endChildren } from '../support/child.ts';
 import { testDatabase } from '../support/postgres.ts';
@@ -30,7 +31,9 @@ describe('processes that share a database', () => {
     const stores = await Promise.all(
       Array.from({ length: 4 }, () => openStore({ databaseUrl, dataDir: '', outputs: [], logger: silentLogger })),
     );
-    expect(await rows(databaseUrl, 'select number from wetread.migration')).toEqual([{ number: 1 }]);
+    expect(await rows(databaseUrl, 'select number from wetread.migration order by 1')).toEqual(
+      migrations().map(({ number }) => ({ number })),
+    );
     expect((await rows(databaseUrl, 'select name from wetread_jobs.queue order by 1')).map(({ name }) => name)).toEqual(
       expect.arrayContaining(['read-study', 'write-output']),
     );
