@@ -62,7 +62,7 @@ export function theChart(config: Config, logger: Logger, keys: ServiceKeys) {
       accession: config.WETREAD_ACCESSION_IDENTIFIER_SYSTEM,
     }),
   };
-  return { client, chart: fhirChart({ client, identifierSystems }) };
+  return { client, identifierSystems, chart: fhirChart({ client, identifierSystems }) };
 }
 
 function needed(name: string, value: string | undefined): string {

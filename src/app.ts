@@ -21,8 +21,10 @@ import type { StudyEvent } from './domain/event.ts';
 import type { Logger } from './domain/log.ts';
 import type { Output } from './domain/ports.ts';
 import { dicomwebPoll } from './events/dicomweb-poll.ts';
+import { withOrderedPriority } from './events/expected-exams.ts';
 import { fhirSubscriptionSource } from './events/fhir-subscription.ts';
 import { restSource } from './events/rest.ts';
+import { theExamWatch, theHl7 } from './event-sources.ts';
 import { keptSecret } from './fhir/kept-file.ts';
 import type { ServiceKeys } from './fhir/service-keys.ts';
 import { appAssets } from './http/app-assets.ts';
@@ -85,7 +87,7 @@ async function openAll(
       logger,
     }),
   ];
-  const announce = (event: StudyEvent) => store.register.announce(event);
+  const announce = withOrderedPriority((event: StudyEvent) => store.register.announce(event), store.exams);
   let ready = (): Promise<unknown> => store.probe();
 
   if (roles.work) {
@@ -139,6 +141,8 @@ async function openAll(
     config.WETREAD_POLL_SECONDS === 0
       ? undefined
       : dicomwebPoll({ archive, everySeconds: config.WETREAD_POLL_SECONDS, cursors: store.cursors, announce, logger });
+  const examWatch = theExamWatch({ ...store, ...chart, archive, announce, logger });
+  const hl7 = await theHl7(config, { exams: store.exams, onHeard: examWatch.soon, logger });
   const cds = cdsRouter({
     hooks: await loadHooks(hooksFolder),
     ports: {
@@ -195,7 +199,11 @@ async function openAll(
   const server = await serve(app, config);
   opened.defer(() => server.close());
   // Last to open and first to close: nothing is announced that nobody could remember.
-  for (const source of [subscription, poll]) {
+  if (hl7 !== undefined) {
+    await opening('WETREAD_HL7_HOST, WETREAD_HL7_PORT', () => hl7.start());
+    opened.defer(() => hl7.stop());
+  }
+  for (const source of [subscription, poll, examWatch]) {
     if (source === undefined) continue;
     void source.start();
     opened.defer(() => source.stop());
@@ -216,16 +224,17 @@ async function counting(
   }
 }
 
-async function serve(app: Express, config: Config) {
+const serve = (app: Express, config: Config) =>
+  opening('WETREAD_HOST, WETREAD_PORT', () => listen(app, { host: config.WETREAD_HOST, port: config.WETREAD_PORT }));
+
+/** An address that is taken or forbidden is the configuration's fault, and said so. */
+async function opening<Opened>(settings: string, open: () => Promise<Opened>): Promise<Opened> {
   try {
-    return await listen(app, { host: config.WETREAD_HOST, port: config.WETREAD_PORT });
+    return await open();
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const { code, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
     if (code !== 'EADDRINUSE' && code !== 'EACCES' && code !== 'EADDRNOTAVAIL') throw error;
-    throw new WetreadError(
-      'config.invalid',
-      `WETREAD_HOST, WETREAD_PORT: ${config.WETREAD_HOST}:${config.WETREAD_PORT} cannot be opened (${code})`,
-    );
+    throw new WetreadError('config.invalid', `${settings}: ${address}:${port} cannot be opened (${code})`);
   }
 }
 

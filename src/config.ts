@@ -123,6 +123,32 @@ const schema = z.object({
     .string()
     .optional()
     .describe('Topic of the FHIR Subscription that announces imaging studies; unset means none.'),
+  WETREAD_HL7_PORT: port
+    .optional()
+    .describe('Port for HL7 v2 messages over MLLP (orders, states, results); unset means none.'),
+  WETREAD_HL7_HOST: z.string().default('127.0.0.1').describe('Address that HL7 messages are heard on.'),
+  WETREAD_HL7_TLS_CERT_FILE: z
+    .string()
+    .optional()
+    .describe('Certificate (PEM) for MLLP over TLS; needs WETREAD_HL7_TLS_KEY_FILE as well.'),
+  WETREAD_HL7_TLS_KEY_FILE: z.string().optional().describe('Private key (PEM) for MLLP over TLS.'),
+  WETREAD_HL7_TLS_CLIENT_CA_FILE: z
+    .string()
+    .optional()
+    .describe('Authority (PEM) whose certificates HL7 senders must show; unset asks for none.'),
+  WETREAD_HL7_SENDERS: list
+    .default([])
+    .describe('HL7 senders that are heard, as APPLICATION or APPLICATION@FACILITY (MSH-3, MSH-4); empty means any.'),
+  WETREAD_HL7_ADDRESSES: list
+    .default([])
+    .describe('Addresses and networks (10.1.0.0/16) that may connect for HL7; empty means any.'),
+  WETREAD_HL7_ACCESSION_FIELDS: list
+    .refine((fields) => fields.every((field) => /^(IPC|OBR|ORC|ZDS)-[1-9]\d?$/.test(field)), 'is not like OBR-18,IPC-1')
+    .default(['IPC-1', 'OBR-18', 'OBR-3', 'ORC-3'])
+    .describe('Where HL7 messages hold the accession number; the first field with one counts.'),
+  WETREAD_HL7_STAT_CODES: list
+    .default(['S', 'STAT', 'A', 'ASAP'])
+    .describe('HL7 priority codes that put a study before all others.'),
   WETREAD_REPORT_STATUS: z
     .enum(['partial', 'preliminary'])
     .default('partial')

@@ -89,9 +89,10 @@ export async function mllpServer(options: MllpServerOptions): Promise<MllpServer
     }
   });
   server.on('drop', () => logger.warn('an HL7 sender was turned away', { reason: 'connections', maxConnections }));
-  server.on('tlsClientError', (error: NodeJS.ErrnoException) =>
-    logger.warn('an HL7 sender was turned away', { reason: 'tls', code: error.code }),
-  );
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
+    logger.warn('an HL7 sender was turned away', { reason: 'tls', code: error.code });
+    socket.destroy();
+  });
 
   async function converse(socket: Socket | TLSSocket): Promise<void> {
     const framer = mllpFramer({ maxBytes });
