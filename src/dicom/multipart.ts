@@ -31,9 +31,42 @@ export async function* readMultipart(
   source: AsyncIterable<Uint8Array>,
   options: MultipartOptions,
 ): AsyncGenerator<Part> {
+  for await (const { headers, reader, delimiter } of openedParts(source, options.boundary))
+    yield { headers, body: await readBody(reader, delimiter, headers, options.maxPartBytes) };
+}
+
+/** What becomes of one part whose pieces are dealt with as they come. */
+export type PartSink = {
+  /** The next piece is taken when this resolves. */
+  write(piece: Uint8Array): Promise<void>;
+  end(): Promise<void>;
+};
+
+/** The same without holding a part: for senders whose objects may be larger than memory. */
+export async function passMultipart(
+  source: AsyncIterable<Uint8Array>,
+  boundary: string,
+  begin: (headers: ReadonlyMap<string, string>) => Promise<PartSink>,
+): Promise<void> {
+  for await (const { headers, reader, delimiter } of openedParts(source, boundary)) {
+    const sink = await begin(headers);
+    const beyond = () => new WetreadError('internal.unexpected');
+    await reader.until(delimiter, (piece) => sink.write(piece), { bytes: Number.POSITIVE_INFINITY, beyond });
+    await sink.end();
+  }
+}
+
+type OpenedPart = {
+  readonly headers: ReadonlyMap<string, string>;
+  readonly reader: ByteReader;
+  readonly delimiter: Buffer;
+};
+
+/** Each with the reader at the beginning of its body, which must be read up to the delimiter before the next is asked for. */
+async function* openedParts(source: AsyncIterable<Uint8Array>, boundary: string): AsyncGenerator<OpenedPart> {
   const reader = byteReader(source);
   // RFC 2046 5.1.1: the line break before a delimiter belongs to it. The first one may open the body without.
-  const delimiter = Buffer.from(`\r\n--${options.boundary}`);
+  const delimiter = Buffer.from(`\r\n--${boundary}`);
   reader.pretend(newline);
   // Whatever stands before the first delimiter is for readers without multipart; no archive writes much of it.
   const notMultipart = () => new WetreadError('archive.bad-answer', 'the boundary never comes');
@@ -43,9 +76,7 @@ export async function* readMultipart(
       const ending = await afterDelimiter(reader);
       if (ending === 'close') break;
       if (ending === 'text') throw new WetreadError('archive.bad-answer', 'a boundary is followed by text');
-      const headers = await readHeaders(reader);
-      const body = await readBody(reader, delimiter, headers, options.maxPartBytes);
-      yield { headers, body };
+      yield { headers: await readHeaders(reader), reader, delimiter };
     }
     await reader.drain();
   } finally {
@@ -130,25 +161,25 @@ function byteReader(source: AsyncIterable<Uint8Array>) {
     /** Hands over everything up to the mark, and skips the mark. Returns the number of bytes before it. */
     async until(
       mark: Buffer,
-      give: (bytes: Buffer) => void,
+      give: (bytes: Buffer) => unknown,
       limit: { bytes: number; beyond: () => Error },
     ): Promise<number> {
       let given = 0;
-      const pass = (count: number) => {
+      const pass = async (count: number) => {
         given += count;
         if (given > limit.bytes) throw limit.beyond();
-        if (count > 0) give(held.subarray(0, count));
+        if (count > 0) await give(held.subarray(0, count));
       };
       for (;;) {
         const at = held.indexOf(mark);
         if (at >= 0) {
-          pass(at);
+          await pass(at);
           held = held.subarray(at + mark.length);
           return given;
         }
         // The mark may have begun in the last bytes; only they wait for the next chunk.
         const sure = Math.max(0, held.length - mark.length + 1);
-        pass(sure);
+        await pass(sure);
         held = held.subarray(sure);
         await more();
       }
