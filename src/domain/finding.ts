@@ -147,3 +147,5 @@ export type Superseded = {
   readonly standing: readonly FindingId[];
   /** Whether that reading is written in the same report. */
   readonly sameReport: boolean;
+    /** Verdicts on findings that this reading does not make; they stay with the earlier one. */
+    readonly verdicts: number;

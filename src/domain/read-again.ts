@@ -10,8 +10,8 @@ export function whyReadAgain({ pictures, pack, replaces }: Reading): string | un
       : more === 0 && replaces.version !== pack.version
         ? `Read again by version ${pack.version} of the model.`
         : 'Updated: the pictures of the study have changed.';
-  const { review } = replaces;
-  return review.kind === 'final'
-    ? `${why} The earlier reading was reviewed by ${review.by.display} on ${review.at.slice(0, 10)}.`
-    : why;
+  const { review, verdicts } = replaces;
+  if (review.kind === 'final')
+    return `${why} The earlier reading was reviewed by ${review.by.display} on ${review.at.slice(0, 10)}.`;
+  return verdicts === 0 ? why : `${why} What was decided on the earlier reading (${verdicts}) stays recorded with it.`;
 }

@@ -1,5 +1,6 @@
 /** A reading in plain sentences: what is suspected, what is not, what could not be judged, and who has looked at it. */
 import type { Finding, Reading } from '../domain/finding.ts';
+import { whyReadAgain } from '../domain/read-again.ts';
 import { reasonTexts, siteText } from './codes.ts';
 
 export const day = (instant: string): string => instant.slice(0, 10);
@@ -24,6 +25,7 @@ export function conclusionOf(reading: Reading): string {
       : confirmed.length + rejected.length > 0
         ? 'AI suggestion, not yet reviewed completely.'
         : 'AI suggestion, not yet reviewed.',
+    whyReadAgain(reading) ?? '',
     ...confirmed.map((finding) => `Confirmed: ${sentence(finding.summary)}`),
     ...open.map((finding) => sentence(finding.summary)),
     ...rejected.map((finding) => `Rejected by the reviewer: ${sentence(finding.summary)}`),

@@ -9,7 +9,16 @@ import type { Output, PackSummary } from '../domain/ports.ts';
 import type { StudyRecord } from '../domain/study.ts';
 import type { FhirClient } from '../fhir/client.ts';
 import { httpStatusOf } from '../fhir/failure.ts';
-import { readingToFhir, urn, type ReportStatus, type Written, type WrittenResource } from './reading-to-fhir.ts';
+import {
+  readingToFhir,
+  reportKeyOf,
+  supersededNote,
+  supersededToFhir,
+  urn,
+  type ReportStatus,
+  type Written,
+  type WrittenResource,
+} from './reading-to-fhir.ts';
 
 export type FhirReportOptions = {
   readonly client: FhirClient;
@@ -51,11 +60,17 @@ export function fhirReport({ client, publicUrl, reportStatus, packs, logger }: F
 
   async function write(reading: Reading, study: StudyRecord, signal: AbortSignal | undefined): Promise<void> {
     const pack = packs.find(({ name, sha256 }) => name === reading.pack.name && sha256 === reading.pack.sha256);
-    const wanted = readingToFhir(reading, study, { publicUrl, reportStatus, pack });
+    const { superseded } = reading;
+    const options = { publicUrl, reportStatus, pack };
+    const all =
+      superseded === undefined
+        ? readingToFhir(reading, study, options)
+        : supersededToFhir({ ...reading, superseded }, study, options);
     let allAcknowledged = false;
     for (let round = 0; round < mostRounds; round += 1) {
-      const { stored, removed } = await look(wanted, signal);
-      if (isOlderThan(reading, stored)) return;
+      const { stored, removed } = await look(all, signal);
+      const wanted = superseded === undefined ? all : onlyWhatIsThere(all, stored);
+      if (superseded === undefined ? isOlderThan(reading, stored) : wanted.length === 0) return;
       const changes = wanted
         .map((written) => ({ written, stored: stored.get(written.key) }))
         .filter(({ written, stored: before }) => differs(written, before, stored));
@@ -296,15 +311,41 @@ function includes(present: unknown, wanted: unknown): boolean {
 
 /** A job that was late must not take back what a person has said since: reviews only move forward. */
 function isOlderThan(reading: Reading, stored: ReadonlyMap<string, Stored>): boolean {
-  const report = stored.get(reading.id) as DiagnosticReport | undefined;
-  if (report?.status === 'final' && reading.review.kind !== 'final') return true;
+  const report = stored.get(reportKeyOf(reading)) as DiagnosticReport | undefined;
+  if ((report?.status === 'final' || report?.status === 'appended') && reading.review.kind !== 'final') return true;
   return reading.findings.some(({ id, verdict }) => {
-    const status = (stored.get(id) as Observation | undefined)?.status;
+    const observation = stored.get(id) as Observation | undefined;
     return (
       reading.review.kind !== 'final' &&
       verdict.kind === 'unreviewed' &&
-      (status === 'final' || status === 'entered-in-error')
+      (observation?.status === 'final' || (observation?.status === 'entered-in-error' && !isWithdrawnByUs(observation)))
     );
+  });
+}
+
+/** Taken back because of a newer reading, not by a person: when the older reading stands again, so does this. */
+const isWithdrawnByUs = ({ note = [] }: Observation): boolean =>
+  note.some(({ text }) => text?.startsWith(supersededNote));
+
+/** A superseded reading adds nothing to the chart: what never got there need not be withdrawn, and what a person has made final stays. */
+function onlyWhatIsThere(all: readonly Written[], stored: ReadonlyMap<string, Stored>): Written[] {
+  const touched = new Set(
+    all
+      .filter(({ key, resource: { resourceType } }) => {
+        const present = stored.get(key);
+        if (present === undefined) return false;
+        if (resourceType === 'Observation') return (present as Observation).status !== 'final';
+        return resourceType === 'DiagnosticReport';
+      })
+      .map(({ key }) => urn(key)),
+  );
+  if (touched.size === 0) return [];
+  return all.flatMap((written): Written[] => {
+    const { key, resource } = written;
+    if (resource.resourceType === 'Device' || touched.has(urn(key))) return [written];
+    if (resource.resourceType !== 'Provenance') return [];
+    const target = resource.target.filter(({ reference = '' }) => touched.has(reference));
+    return [{ ...written, resource: { ...resource, target } }];
   });
 }
 

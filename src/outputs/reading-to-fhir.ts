@@ -11,7 +11,7 @@ import type {
   Quantity,
   Reference,
 } from 'fhir/r4.js';
-import type { Finding, Measurement, PackIdentity, Reading, Reviewer } from '../domain/finding.ts';
+import type { Finding, Measurement, PackIdentity, Reading, Reviewer, Superseded } from '../domain/finding.ts';
 import { uuidOf } from '../domain/identity.ts';
 import type { PackSummary } from '../domain/ports.ts';
 import type { StudyRecord } from '../domain/study.ts';
@@ -46,9 +46,74 @@ export function readingToFhir(reading: Reading, study: StudyRecord, options: Rea
   return [
     byIdentifier(context.deviceKey, deviceOf(context)),
     ...reading.findings.map((finding) => byIdentifier(finding.id, observationOf(context, finding))),
-    byIdentifier(reading.id, reportOf(context)),
+    byIdentifier(reportKeyOf(reading), reportOf(context)),
     ...provenancesOf(context),
   ];
+}
+
+/** The report of an unreviewed reading is carried on by the next one; a person's report keeps its own. */
+export const reportKeyOf = ({ id, report }: Reading): string => report ?? id;
+
+export const supersededNote = 'Superseded';
+
+/**
+ * What changes in the chart when a newer reading takes the place of this one. What the newer one says as well stands,
+ * what a person has confirmed or released stands; suggestions that nobody had reviewed are withdrawn. A report that was
+ * final becomes `appended` (R4: "modified by adding new content; the existing content is unchanged"): it says that there
+ * is a newer one, and everything its reader released stays in it.
+ */
+export function supersededToFhir(
+  reading: Reading & { readonly superseded: Superseded },
+  study: StudyRecord,
+  options: ReadingToFhirOptions,
+): Written[] {
+  const { superseded, review } = reading;
+  const context: Context = { reading, study, options, deviceKey: deviceKeyOf(reading.pack) };
+  const standing = new Set(superseded.standing);
+  const withdrawn =
+    review.kind === 'final'
+      ? []
+      : reading.findings
+          .filter(({ id, verdict }) => verdict.kind === 'unreviewed' && !standing.has(id))
+          .map((finding) => byIdentifier(finding.id, withdrawnObservation(context, finding, superseded)));
+  const appended =
+    review.kind === 'final' && !superseded.sameReport
+      ? [byIdentifier(reportKeyOf(reading), appendedReport(context, superseded))]
+      : [];
+  const changed = [...withdrawn, ...appended];
+  if (changed.length === 0) return [];
+  const newer = { reading, study, deviceKey: deviceKeyOf(superseded.pack), options };
+  return [
+    byIdentifier(newer.deviceKey, deviceOf({ ...newer, reading: { ...reading, pack: superseded.pack } })),
+    ...changed,
+    provenance('superseded', `${reading.id} ${superseded.by}`, {
+      resourceType: 'Provenance',
+      text: narrative([`Superseded on ${superseded.at.slice(0, 10)} by a newer reading.`]),
+      target: changed.map(({ key }) => ({ reference: urn(key) })),
+      occurredDateTime: superseded.at,
+      recorded: superseded.at,
+      reason: [{ text: 'A newer reading of the same study took the place of this one' }],
+      agent: [{ type: codes.author, who: { reference: urn(newer.deviceKey) } }],
+      entity: [{ role: 'source', what: imagingStudyOf(study) }],
+    }),
+  ];
+}
+
+function withdrawnObservation(context: Context, finding: Finding, { at }: Superseded): Observation {
+  const text = `${supersededNote} on ${at.slice(0, 10)}: a newer reading of this study took the place of this one, which nobody had reviewed.`;
+  return {
+    ...observationOf(context, finding),
+    text: narrative([finding.summary, text]),
+    status: 'entered-in-error',
+    note: [{ time: at, text: markdown(text) }],
+  };
+}
+
+function appendedReport(context: Context, { at }: Superseded): DiagnosticReport {
+  const report = reportOf(context);
+  const more = `${supersededNote} on ${at.slice(0, 10)}: after this review the study was read again; see the newer report of the same study.`;
+  const conclusion = `${report.conclusion ?? ''} ${more}`.trim();
+  return { ...report, text: narrative([conclusion]), status: 'appended', conclusion };
 }
 
 type Context = {
@@ -214,7 +279,7 @@ function reportOf(context: Context): DiagnosticReport {
       ...(study.description === undefined ? [] : [study.description]),
       conclusion,
     ]),
-    identifier: [identifierOf(reading.id)],
+    identifier: [identifierOf(reportKeyOf(reading))],
     ...basedOn(study),
     status: final === undefined ? options.reportStatus : 'final',
     category: [codes.radiology],
@@ -233,7 +298,8 @@ function reportOf(context: Context): DiagnosticReport {
 function provenancesOf(context: Context): Written<Provenance>[] {
   const { reading, study, deviceKey } = context;
   const source: Provenance['entity'] = [{ role: 'source', what: imagingStudyOf(study) }];
-  const all = [reading.id, ...reading.findings.map(({ id }) => id)];
+  const report = reportKeyOf(reading);
+  const all = [report, ...reading.findings.map(({ id }) => id)];
   const device: Reference = { reference: urn(deviceKey) };
 
   const written = [
@@ -268,7 +334,7 @@ function provenancesOf(context: Context): Written<Provenance>[] {
         'release',
         reading.id,
         verification(
-          [reading.id, ...judged],
+          [report, ...judged],
           reading.review.by,
           reading.review.at,
           [{ text: 'Released after review' }],
@@ -300,7 +366,11 @@ function verification(
 }
 
 /** R4's Provenance has no identifier; a tag is the one element of every resource that can hold a key and be searched. */
-function provenance(act: 'read' | 'verdict' | 'release', about: string, resource: Provenance): Written<Provenance> {
+function provenance(
+  act: 'read' | 'verdict' | 'release' | 'superseded',
+  about: string,
+  resource: Provenance,
+): Written<Provenance> {
   const key = uuidOf('provenance', act, about);
   return {
     key,

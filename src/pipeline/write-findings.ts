@@ -22,6 +22,11 @@ export async function writeFindings(
   if (reading === undefined || study === undefined)
     throw new WetreadError('internal.unexpected', 'a reading that owes an output is gone');
   await output.write(reading, study, job.signal);
+  if (reading.superseded !== undefined) {
+    // Both may be written in the same report: an earlier try of this job must not have the last word there.
+    const standing = await parts.readings.get(reading.superseded.by);
+    if (standing !== undefined) await output.write(standing, study, job.signal);
+  }
   parts.logger.info('reading written', {
     outputName: output.name,
     studyUid: reading.studyUid,

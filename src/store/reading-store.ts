@@ -295,6 +295,7 @@ type ReadingRow = {
   replaced_version: string;
   replaced_read_at: Date;
   replaced_pictures: number | null;
+  replaced_verdicts: number;
   replaced_final_by: unknown;
   replaced_final_at: Date | null;
   superseded_at: Date | null;
@@ -310,6 +311,9 @@ async function readings(sql: Sql, where: string, values: readonly unknown[]): Pr
     `select r.reading_id, r.study_uid, s.patient_id, r.pack, r.content_hash, r.pictures, r.read_at, r.execution_provider,
        r.report_id, r.final_by, r.final_at, r.replaces, e.pack ->> 'version' as replaced_version, e.read_at as replaced_read_at,
        e.pictures as replaced_pictures, e.final_by as replaced_final_by, e.final_at as replaced_final_at,
+       (select count(*)::int from wetread.finding v where v.reading_id = r.replaces and v.verdict <> 'unreviewed'
+          and not exists (select from wetread.finding o where o.reading_id = r.reading_id and o.finding_id = v.finding_id)
+       ) as replaced_verdicts,
        r.superseded_at, n.reading_id as now_reading, n.pack as now_pack, n.report_id = r.report_id as same_report,
        (select array_agg(m.finding_id) from wetread.finding m where m.reading_id = n.reading_id) as now_findings,
        (select coalesce(jsonb_agg(jsonb_build_object(
@@ -358,6 +362,7 @@ function readingOf(row: ReadingRow): Reading {
             readAt: row.replaced_read_at.toISOString(),
             ...(row.replaced_pictures === null ? {} : { pictures: row.replaced_pictures }),
             review: reviewOf(row.replaced_final_by, row.replaced_final_at),
+            verdicts: row.replaced_verdicts,
           },
         }),
     ...(row.superseded_at === null

@@ -9,7 +9,7 @@ import { describe, expect, it } from 'vitest';
 import type { Reading } from '../../src/domain/finding.ts';
 import type { StudyRecord } from '../../src/domain/study.ts';
 import { backportSubscription } from '../../src/events/backport-subscription.ts';
-import { readingToFhir, type WrittenResource } from '../../src/outputs/reading-to-fhir.ts';
+import { readingToFhir, supersededToFhir, type WrittenResource } from '../../src/outputs/reading-to-fhir.ts';
 import {
   confirmed,
   gradeOne,
@@ -23,6 +23,13 @@ import {
   verified,
 } from './readings.ts';
 
+const superseded = {
+  by: normal.id,
+  pack: normal.pack,
+  at: '2026-03-03T08:00:00.000Z',
+  standing: [],
+  sameReport: false,
+} as const;
 const options = { publicUrl: 'http://127.0.0.1:8080', reportStatus: 'partial', pack: packSummary } as const;
 const written = (reading: Reading, of: StudyRecord = study) =>
   readingToFhir(reading, of, options).map(({ resource }) => resource);
@@ -255,6 +262,8 @@ describe.skipIf(!canValidate && !process.env['CI'])("HAPI FHIR's validator", () 
       for (const [name, resources] of [
         ...Object.entries(sets).map(([name, reading]) => [name, written(reading)] as const),
         ['bare', written(gradeOne, bare)] as const,
+        ['superseded', supersededToFhir({ ...gradeOne, superseded }, study, options).map(({ resource }) => resource)],
+        ['appended', supersededToFhir({ ...confirmed, superseded }, study, options).map(({ resource }) => resource)],
         [
           'heard',
           [
