@@ -10,6 +10,7 @@ import type {
   IncomingObject,
   Inbox,
   Kept,
+  ObjectName,
   ReceivedObject,
   ReceivedObjects,
   Sender,
@@ -82,6 +83,7 @@ function incoming(
   let started = false;
   let ended = false;
   let fault: WetreadError | undefined;
+  let name: ObjectName | undefined = dataset;
 
   async function append(piece: Uint8Array): Promise<void> {
     if (size + piece.length > options.maxInstanceBytes)
@@ -118,10 +120,12 @@ function incoming(
   return {
     write,
     discard,
+    name: () => name && { sopClassUid: name.sopClassUid, sopUid: name.sopUid },
     async keep() {
       try {
         if (fault !== undefined) throw fault;
         const read = await understood(file, size, options);
+        name = read;
         demandAnnounced(read, dataset, expectedStudy);
         await file.sync();
         await file.close();

@@ -30,6 +30,8 @@ export type ReceivedObject = {
 /** What became of an object that is now durable: `again` when it was there before, byte for byte. */
 export type Kept = { readonly object: Omit<ReceivedObject, 'sender'>; readonly state: 'new' | 'again' };
 
+export type ObjectName = { readonly sopClassUid: string; readonly sopUid: string };
+
 /** One object on its way in. Nothing of it is there until `keep` resolves; then it survives a power cut. */
 export interface IncomingObject {
   /** Resolves when the next piece may come. */
@@ -37,6 +39,8 @@ export interface IncomingObject {
   /** Throws `inbox.*` or `dicom.*`, and keeps nothing then. */
   keep(): Promise<Kept>;
   discard(): Promise<void>;
+  /** Which object this is, as far as it was understood when it was kept or refused. */
+  name(): ObjectName | undefined;
 }
 
 /** For a sender that names the object before it comes and sends the dataset alone (C-STORE). */
