@@ -15,6 +15,7 @@ import { silentLogger } from '../src/domain/log.ts';
 import { leaveRoomForPictures } from '../src/heap.ts';
 import { analyseStudy } from '../src/pipeline/analyse-study.ts';
 import type { BenchRow } from './row.ts';
+import type { NetworkInput, NetworkManifest } from '../src/kit/model-pack.ts';
 
 const films = ['normal', 'l4-l5-grade-1', 'l5-s1-grade-2', 'normal-implant'];
 /** Ours and the bare one take turns, so that whatever else the machine does falls on both alike. */
@@ -72,11 +73,9 @@ export async function benchArrival(): Promise<BenchRow[]> {
     };
     await store.workStudies((job) => analyseStudy(parts, job), { concurrency: 1 });
 
-    const bare = await bareReader(
-      packs[0]!.weightsFile,
-      packs[0]!.manifest.input.tensor,
-      packs[0]!.manifest.input.shape,
-    );
+    const [[name, network]] = Object.entries(packs[0]!.manifest.networks) as [[string, NetworkManifest]];
+    const [[tensor, { shape }]] = Object.entries(network.inputs) as [[string, NetworkInput]];
+    const bare = await bareReader(packs[0]!.weightsFiles[name]!, tensor, shape);
     const ours: number[] = [];
     const limits: number[] = [];
     for (let round = 0; round < rounds + 1; round += 1) {

@@ -1,12 +1,13 @@
 /** Model runs per second through the pool, against ONNX Runtime called directly with the same threads on the same tensor. */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { sopUid } from '../src/domain/ids.ts';
+import { seriesUid, sopUid, studyUid } from '../src/domain/ids.ts';
 import { silentLogger } from '../src/domain/log.ts';
 import { loadPacks, type LoadedPack } from '../src/inference/load-packs.ts';
-import { prepare, type Prepared } from '../src/inference/preprocess.ts';
+import { served } from '../src/inference/model-runner.ts';
+import { packJob } from '../src/inference/pack-job.ts';
+import { prepare } from '../src/inference/preprocess.ts';
 import { processPool, type PoolJob } from '../src/inference/process-pool.ts';
 import type { BenchRow } from './row.ts';
 
@@ -26,9 +27,10 @@ export async function benchPool(): Promise<BenchRow[]> {
     columns,
     intensities: Float32Array.from({ length: rows * columns }, (_, at) => ((at * 7919) % 1009) / 1008),
   };
-  const prepared = await prepare(film, pack.manifest.input.preprocess);
-  const pooled = await thePool(pack, prepared);
-  const raw = await bareRuntime(pack, prepared);
+  const uids = { studyUid: studyUid('1.2'), seriesUid: seriesUid('1.2.3'), sopUid: sopUid('1.2.3.4'), sopClassUid: '' };
+  const job = await packJob(pack.manifest, [{ ...uids, frame: 0, tags: {}, ...film }]);
+  const pooled = await thePool(pack, job);
+  const raw = await bareRuntime(pack, job);
   try {
     const seconds = { pooled: [] as number[], raw: [] as number[] };
     const added: number[] = [];
@@ -39,7 +41,10 @@ export async function benchPool(): Promise<BenchRow[]> {
     }
     const rate = (all: number[]): number => runsPerRound / quarter(all);
     const ratio = rate(seconds.pooled) / rate(seconds.raw);
-    const preparing = await milliseconds(() => prepare(film, pack.manifest.input.preprocess));
+    const [steps] = Object.values(pack.manifest.networks).flatMap(({ inputs }) =>
+      Object.values(inputs).map(({ preprocess = [] }) => preprocess),
+    );
+    const preparing = await milliseconds(() => prepare([film], steps!));
     return [
       {
         name: `model runs through the pool (${pack.identity.name}, ${threads} threads)`,
@@ -66,13 +71,9 @@ export async function benchPool(): Promise<BenchRow[]> {
   }
 }
 
-async function thePool(pack: LoadedPack, prepared: Prepared) {
-  const { manifest, weightsFile, postprocessFile, folder } = pack;
-  const manifestFile = join(folder, 'manifest.json');
-  const packs = [{ manifest, manifestFile, weightsFile, postprocessFile }];
-  const pool = processPool({ packs, processes: 1, threads, provider: 'cpu', logger: silentLogger });
+async function thePool(pack: LoadedPack, job: PoolJob) {
+  const pool = processPool({ packs: [served(pack)], processes: 1, threads, provider: 'cpu', logger: silentLogger });
   await pool.ready();
-  const job: PoolJob = { ...prepared, pack: manifest.name, tags: {}, sopUid: sopUid('1.2.3'), frame: 0 };
   await pool.run(job);
   return {
     atOnce: (count: number) => secondsOf(() => Promise.all(Array.from({ length: count }, () => pool.run(job)))),
@@ -87,21 +88,23 @@ async function thePool(pack: LoadedPack, prepared: Prepared) {
 }
 
 /** In a process of its own, as the pool's is: a runtime that has been idle in a busy process is slower. */
-async function bareRuntime({ manifest, weightsFile }: LoadedPack, { canvas, bothFacings }: Prepared) {
+async function bareRuntime({ weightsFiles }: LoadedPack, { inputs }: PoolJob) {
   const child: ChildProcess = fork(fileURLToPath(new URL('./bare-runtime.ts', import.meta.url)), {
     serialization: 'advanced',
   });
+  const [[network, tensors]] = Object.entries(inputs) as [[string, (typeof inputs)[string]]];
+  const [[tensor, prepared]] = Object.entries(tensors) as [[string, (typeof tensors)[string]]];
   const answer = async (order: unknown): Promise<number> => {
     child.send(order as object);
     const [seconds] = (await once(child, 'message')) as [number];
     return seconds;
   };
   await answer({
-    weightsFile,
+    weightsFile: weightsFiles[network],
     threads,
-    tensor: manifest.input.tensor,
-    shape: [bothFacings ? 2 : 1, ...manifest.input.shape.slice(1)],
-    canvas,
+    tensor,
+    shape: [prepared.bothFacings ? 2 : 1, 1, prepared.rows, prepared.columns],
+    canvas: prepared.data,
   });
   return { seconds: (count: number) => answer({ count }), close: () => void child.kill('SIGKILL') };
 }

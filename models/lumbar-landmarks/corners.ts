@@ -1,7 +1,7 @@
 /** From the tensor to the corners of the lumbar spine on the film. */
 import type { Covariance } from '../../src/kit/geometry.ts';
 import { mean } from '../../src/kit/geometry.ts';
-import type { ModelOutput, Point } from '../../src/kit/model-pack.ts';
+import type { Landmark, ModelOutput, Point } from '../../src/kit/model-pack.ts';
 import type manifest from './manifest.json';
 
 export type Output = ModelOutput<typeof manifest>;
@@ -35,6 +35,18 @@ export const measuredCorners = ({ bodies, sacrum }: Spine): Corner[] => [
   ...bodyLevels.slice(1).flatMap((level) => cornersOf(bodies[level])),
   ...plateCorners(sacrum),
 ];
+
+/** Every corner by the name the manifest gives it, with the spread that validation films showed. */
+export function landmarksOf({ manifest }: Output, { bodies, sacrum }: Spine): Landmark[] {
+  const factor = manifest.operatingPoints.varianceScale.slip;
+  const corners = [...bodyLevels.flatMap((level) => cornersOf(bodies[level])), ...plateCorners(sacrum)];
+  return corners.map(({ at, covariance: { xx, yy, xy }, peak }, index) => ({
+    name: manifest.outputs.landmarks.labels[index]!,
+    at,
+    covariance: { xx: xx * factor, yy: yy * factor, xy: xy * factor },
+    confidence: peak,
+  }));
+}
 
 const landmarks = 26;
 const values = 6;

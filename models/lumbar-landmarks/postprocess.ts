@@ -1,6 +1,6 @@
 /** From the net's corners to findings: may the film be read, does a vertebra slip, how high are the bodies. */
 import { definePack, type FindingDraft } from '../../src/kit/model-pack.ts';
-import { bodyLevels, outlineOf, readSpines } from './corners.ts';
+import { bodyLevels, landmarksOf, outlineOf, readSpines } from './corners.ts';
 import { refusalOf } from './gate.ts';
 import { heightFindings } from './heights.ts';
 import manifest from './manifest.json' with { type: 'json' };
@@ -13,7 +13,12 @@ export default definePack(manifest, {
     const view = { concept: 'view-and-quality', site: { kind: 'image' }, measurements: [] } as const;
     const refusal = refusalOf(output, kept, other);
     if (refusal !== undefined) {
-      return [{ ...view, result: { kind: 'not-assessable', ...refusal }, summary: refusal.explanation }];
+      const refused: FindingDraft = {
+        ...view,
+        result: { kind: 'not-assessable', ...refusal },
+        summary: refusal.explanation,
+      };
+      return { findings: [refused], landmarks: [] };
     }
     const readable: FindingDraft = {
       ...view,
@@ -30,6 +35,9 @@ export default definePack(manifest, {
         ],
       },
     };
-    return [readable, ...slipFindings(output, kept), ...heightFindings(output, kept)];
+    return {
+      findings: [readable, ...slipFindings(output, kept), ...heightFindings(output, kept)],
+      landmarks: landmarksOf(output, kept),
+    };
   },
 });

@@ -2,6 +2,7 @@
 import type { EvidenceView, OverlayShapeView } from '../../src/viewer-api/contract.ts';
 import { drawn } from './element.ts';
 import type { Film, PagePoint } from './film.ts';
+import { heatPicture, heatPoints } from './heat.ts';
 
 export type OverlayContent = {
   /** What the chosen finding rests on. */
@@ -18,6 +19,8 @@ export type Overlay = {
   redraw(): void;
   visible: boolean;
 };
+
+export const heatWords = 'Map: what the answer is associated with, not its extent';
 
 /** Keeps level names apart in the small. */
 const lineHeight = 16;
@@ -87,6 +90,15 @@ function marks(shape: OverlayShapeView, { to }: Placing, withDoubt: boolean): SV
       const transform = `matrix(${right[0] - cx} ${right[1] - cy} ${below[0] - cx} ${below[1] - cy} ${cx} ${cy}) rotate(${(angleRad * 180) / Math.PI})`;
       return [...haloed('ellipse', { class: 'doubt', rx, ry, transform }), dot];
     }
+    case 'heatmap': {
+      // A map of everything at once would hide the film: only the chosen finding shows its own.
+      if (!withDoubt) return [];
+      const [left, right, below] = shape.corners.map(to) as [PagePoint, PagePoint, PagePoint];
+      const { columns, rows } = shape;
+      const transform = `matrix(${(right[0] - left[0]) / columns} ${(right[1] - left[1]) / columns} ${(below[0] - left[0]) / rows} ${(below[1] - left[1]) / rows} ${left[0]} ${left[1]})`;
+      const size = { width: columns, height: rows, preserveAspectRatio: 'none' };
+      return [drawn('image', { class: 'heat', href: heatPicture(shape), transform, ...size })];
+    }
   }
 }
 
@@ -115,6 +127,12 @@ function labels(content: OverlayContent, place: Placing): SVGElement[] {
     if (to > from) made.push(drawn('line', { class: `leader ${content.tone}`, x1: from, y1: at, x2: to, y2: at }));
     made.push(text);
   }
+  // A map is where the net looked; how far something extends it does not know.
+  if (content.chosen.some(({ kind }) => kind === 'heatmap')) {
+    const y = place.height - edge - lineHeight / 2;
+    taken.push(y);
+    made.push(drawn('text', { x: place.width - edge, y, class: 'label heat-words' }, heatWords));
+  }
   for (const shape of [...content.chosen, ...content.context]) {
     if (shape.kind !== 'polygon') continue;
     const height = middle(shape.points.map(place.to).map(([, y]) => y));
@@ -136,6 +154,7 @@ const middle = (values: readonly number[]): number => (Math.min(...values) + Mat
 
 function pointsOf(shape: OverlayShapeView): readonly PagePoint[] {
   if (shape.kind === 'point') return [shape.at];
+  if (shape.kind === 'heatmap') return heatPoints(shape);
   return shape.kind === 'line' ? [shape.from, shape.to] : shape.points;
 }
 

@@ -46,8 +46,8 @@ Exits 1 when a pack is broken.`,
         return 0;
       }
       case 'seal': {
-        const weights = await sealPack(folder, onlyName(names));
-        print(weights, `${weights.file}: ${weights.bytes} bytes, sha256 ${weights.sha256}`);
+        const sealed = await sealPack(folder, onlyName(names));
+        print(sealed, sealed.map(({ file, bytes, sha256 }) => `${file}: ${bytes} bytes, sha256 ${sha256}`).join('\n'));
         return 0;
       }
       default:

@@ -47,17 +47,23 @@ export async function writeNewPack(
   return { folder: pack, files: [...Object.keys(files), ...(onnx === undefined ? [] : ['model.onnx'])], next };
 }
 
+type Sealed = { readonly file: string; readonly sha256: string; readonly bytes: number };
+
 /** Writes the weights' size and hash into the manifest, and nothing else. */
-export async function sealPack(folder: string, name: string): Promise<{ file: string; sha256: string; bytes: number }> {
+export async function sealPack(folder: string, name: string): Promise<Sealed[]> {
   const file = join(folder, name, 'manifest.json');
-  const manifest = parseManifest(await textOf(file), file);
-  const weights = await weightsOf(join(folder, name, manifest.weights.file));
-  const sealed = {
-    ...(JSON.parse(await textOf(file)) as object),
-    weights: { ...weights, file: manifest.weights.file },
-  };
-  await writeFile(file, `${JSON.stringify(sealed, null, 2)}\n`);
-  return sealed.weights;
+  const { networks } = parseManifest(await textOf(file), file);
+  const written = JSON.parse(await textOf(file)) as Record<string, unknown>;
+  const sealed: Sealed[] = [];
+  for (const [network, { weights }] of Object.entries(networks)) {
+    const found = { ...weights, ...(await weightsOf(join(folder, name, weights.file))), file: weights.file };
+    sealed.push(found);
+    if ('networks' in written)
+      Object.assign((written['networks'] as Record<string, object>)[network]!, { weights: found });
+    else written['weights'] = found;
+  }
+  await writeFile(file, `${JSON.stringify(written, null, 2)}\n`);
+  return sealed;
 }
 
 const unreadable = (file: string) => (cause: unknown) => {

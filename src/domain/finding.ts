@@ -69,10 +69,31 @@ export type OverlayShape =
       };
     }
   | { readonly kind: 'polygon'; readonly points: readonly Point[]; readonly label: string }
-  | { readonly kind: 'line'; readonly from: Point; readonly to: Point; readonly label: string };
+  | { readonly kind: 'line'; readonly from: Point; readonly to: Point; readonly label: string }
+  /** What a network's answer is associated with; it never says how far something extends. */
+  | {
+      readonly kind: 'heatmap';
+      readonly label: string;
+      readonly rows: number;
+      readonly columns: number;
+      /** Row by row, 0 to 1. */
+      readonly values: readonly number[];
+      /** Where the grid's corners lie in the picture; the fourth follows. */
+      readonly corners: readonly [topLeft: Point, topRight: Point, bottomLeft: Point];
+    };
 
 /** Where on which picture a finding can be seen. */
 export type Evidence = { readonly sopUid: SopUid; readonly frame: number; readonly shapes: readonly OverlayShape[] };
+
+/** A named place a pack measured, for evaluation and `wetread infer --json`; it is not stored. */
+export type Landmark = {
+  readonly name: string;
+  readonly at: Point;
+  /** In square pixels. */
+  readonly covariance?: { readonly xx: number; readonly yy: number; readonly xy: number };
+  /** 0 to 1, as the network gives it. */
+  readonly confidence?: number;
+};
 
 /** What a pack's postprocess returns; the runner adds ids and provenance. */
 export type FindingDraft = {
@@ -110,21 +131,13 @@ export type Reading = {
   readonly pack: PackIdentity;
   /** Hash of the set of SOP instances that were read. */
   readonly contentHash: string;
-  readonly readAt: string;
-  readonly executionProvider: string;
-  readonly findings: readonly Finding[];
-  readonly review: ReviewState;
-};
-
-/** partial → verified → final is the report's life; a reading without suspicion may be verified as a whole. */
-export type ReviewState =
-  | { readonly kind: 'open' }
-  | { readonly kind: 'final'; readonly by: Reviewer; readonly at: string };
-
-export const isSuspicion = (finding: FindingDraft): boolean => finding.result.kind === 'detected';
   /** How many they are; unknown of readings made before they were counted. */
   readonly pictures?: number;
+  readonly readAt: string;
+  readonly executionProvider: string;
   /** A finding that an earlier reading had made on the same picture has the same id and verdict here. */
+  readonly findings: readonly Finding[];
+  readonly review: ReviewState;
   /** The report it is written in, when an earlier reading had begun it. */
   readonly report?: ReadingId;
   /** The earlier reading of the same study by the same pack whose place this one took. */
@@ -134,6 +147,8 @@ export const isSuspicion = (finding: FindingDraft): boolean => finding.result.ki
     readonly readAt: string;
     readonly pictures?: number;
     readonly review: ReviewState;
+    /** Verdicts on findings that this reading does not make; they stay with the earlier one. */
+    readonly verdicts: number;
   };
   /** Set when a newer reading took its place. It is kept; nobody is shown it as the answer. */
   readonly superseded?: Superseded;
@@ -147,5 +162,11 @@ export type Superseded = {
   readonly standing: readonly FindingId[];
   /** Whether that reading is written in the same report. */
   readonly sameReport: boolean;
-    /** Verdicts on findings that this reading does not make; they stay with the earlier one. */
-    readonly verdicts: number;
+};
+
+/** partial → verified → final is the report's life; a reading without suspicion may be verified as a whole. */
+export type ReviewState =
+  | { readonly kind: 'open' }
+  | { readonly kind: 'final'; readonly by: Reviewer; readonly at: string };
+
+export const isSuspicion = (finding: FindingDraft): boolean => finding.result.kind === 'detected';

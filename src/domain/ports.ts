@@ -1,7 +1,7 @@
 /** What the pipeline and the hooks need from the world. Adapters implement these; `app.ts` chooses them. */
 import type { ErrorCode } from './errors.ts';
 import type { StudyEvent } from './event.ts';
-import type { Finding, FindingDraft, PackIdentity, Reading, Reviewer } from './finding.ts';
+import type { Finding, FindingDraft, Landmark, PackIdentity, Reading, Reviewer } from './finding.ts';
 import type { FindingId, PatientId, ReadingId, SeriesUid, SopUid, StudyUid } from './ids.ts';
 import type { GreyImage, Spacing, ImageTags, StoredPixels } from './image.ts';
 import type { Outcome, SelectionNote } from './outcome.ts';
@@ -85,6 +85,8 @@ export type PackSummary = PackIdentity & {
 
 export type ModelAnswer = {
   readonly findings: readonly FindingDraft[];
+  /** By name, where the pack tells them; for evaluation and the command line, never stored. */
+  readonly landmarks?: readonly Landmark[];
   readonly executionProvider: string;
   readonly runMs: number;
 };

@@ -2,20 +2,22 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { WetreadError } from '../domain/errors.ts';
 import type { PackIdentity } from '../domain/finding.ts';
 import type { Logger } from '../domain/log.ts';
 import type { PackSummary } from '../domain/ports.ts';
-import { parseManifest, type PackManifest } from '../kit/pack-manifest.ts';
+import type { Weights } from '../kit/network-manifest.ts';
+import { fieldNames, isShort, parseManifest, type PackManifest } from '../kit/pack-manifest.ts';
 
 export type LoadedPack = {
   readonly identity: PackIdentity;
   readonly summary: PackSummary;
   readonly manifest: PackManifest;
   readonly folder: string;
-  readonly weightsFile: string;
+  /** By the network's name. */
+  readonly weightsFiles: Readonly<Record<string, string>>;
   readonly postprocessFile: string;
 };
 
@@ -50,17 +52,23 @@ export async function loadPack(folder: string, name: string): Promise<LoadedPack
       `${manifestFile}: name: is "${manifest.name}", the folder is "${name}"`,
     );
   }
-  const weightsFile = join(folder, manifest.weights.file);
-  await verifyWeights(weightsFile, manifest.weights, manifestFile);
+  const weightsFiles: Record<string, string> = {};
+  const fields = fieldNames(isShort(manifest));
+  for (const [network, { weights }] of Object.entries(manifest.networks))
+    weightsFiles[network] = await verifiedWeights(
+      folder,
+      weights,
+      `${manifestFile}: ${fields.weights(network).join('.')}`,
+    );
   const postprocessFile = join(folder, 'postprocess.ts');
-  await verifyPostprocess(postprocessFile);
+  await verifyPostprocess(postprocessFile, manifest);
   const identity = {
     name: manifest.name,
     version: manifest.version,
     title: manifest.title,
-    sha256: manifest.weights.sha256,
+    sha256: sha256OfPack(manifest),
   };
-  return { identity, summary: summaryOf(identity, manifest), manifest, folder, weightsFile, postprocessFile };
+  return { identity, summary: summaryOf(identity, manifest), manifest, folder, weightsFiles, postprocessFile };
 }
 
 function summaryOf(identity: PackIdentity, manifest: PackManifest): PackSummary {
@@ -88,22 +96,46 @@ export async function sha256Of(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
-async function verifyWeights(file: string, declared: PackManifest['weights'], manifestFile: string): Promise<void> {
+/** Of a pack with several networks: of all their hashes, so that changing any one of them makes it another model. */
+export function sha256OfPack({ networks }: Pick<PackManifest, 'networks'>): string {
+  const hashes = Object.entries(networks).map(([name, { weights }]) => `${name} ${weights.sha256}`);
+  if (hashes.length === 1) return Object.values(networks)[0]!.weights.sha256;
+  return createHash('sha256').update(hashes.toSorted().join('\n')).digest('hex');
+}
+
+/** Beside the packs; fetched weights are kept there by their hash, for every pack and version that names them. */
+export const fetchedWeights = (packFolder: string, sha256: string): string =>
+  join(dirname(packFolder), '.weights', `${sha256}.onnx`);
+
+async function verifiedWeights(folder: string, declared: Weights, field: string): Promise<string> {
+  const own = join(folder, declared.file);
+  const fetched = fetchedWeights(folder, declared.sha256);
+  const file = declared.url !== undefined && !(await isThere(own)) ? fetched : own;
   const found = await stat(file).catch((cause: unknown) => {
-    throw new WetreadError('model.pack-invalid', `${manifestFile}: weights.file: ${file} cannot be read`, { cause });
+    const says =
+      declared.url === undefined
+        ? `${file} cannot be read`
+        : `${declared.file} is not here yet; "wetread models add ${folder}" fetches it`;
+    throw new WetreadError('model.pack-invalid', `${field}.file: ${says}`, { cause });
   });
   if (found.size !== declared.bytes) {
-    const detail = `${manifestFile}: weights.bytes: says ${declared.bytes}, ${declared.file} has ${found.size}`;
+    const detail = `${field}.bytes: says ${declared.bytes}, ${declared.file} has ${found.size}`;
     throw new WetreadError('model.pack-invalid', detail);
   }
   const sha256 = await sha256Of(file);
-  if (sha256 !== declared.sha256) {
-    throw new WetreadError('model.pack-invalid', `${manifestFile}: weights.sha256: ${declared.file} has ${sha256}`);
-  }
+  if (sha256 !== declared.sha256)
+    throw new WetreadError('model.pack-invalid', `${field}.sha256: ${declared.file} has ${sha256}`);
+  return file;
 }
 
-async function verifyPostprocess(file: string): Promise<void> {
-  let module: { readonly default?: { readonly postprocess?: unknown } };
+const isThere = (file: string): Promise<boolean> =>
+  stat(file).then(
+    () => true,
+    () => false,
+  );
+
+async function verifyPostprocess(file: string, { networks }: PackManifest): Promise<void> {
+  let module: { readonly default?: { readonly postprocess?: unknown; readonly read?: unknown } };
   try {
     module = (await import(pathToFileURL(file).href)) as typeof module;
   } catch (cause) {
@@ -111,10 +143,16 @@ async function verifyPostprocess(file: string): Promise<void> {
       cause,
     });
   }
-  if (typeof module.default?.postprocess !== 'function') {
+  const isChain = typeof module.default?.read === 'function';
+  if (!isChain && typeof module.default?.postprocess !== 'function') {
     throw new WetreadError(
       'model.pack-invalid',
-      `${file}: default export: must be definePack(manifest, { postprocess })`,
+      `${file}: default export: must be definePack(manifest, { postprocess }) or defineChain(manifest, { read })`,
     );
+  }
+  const count = Object.keys(networks).length;
+  if (!isChain && count > 1) {
+    const detail = `${file}: default export: ${count} networks need defineChain(manifest, { read }), which says what runs when`;
+    throw new WetreadError('model.pack-invalid', detail);
   }
 }

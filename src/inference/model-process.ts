@@ -7,6 +7,7 @@
  */
 import { setPriority } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { onItsOwn } from './job-memory.ts';
 import type { Order, Report } from './process-messages.ts';
 
 /** Ending the thread during a run would abort with a core dump; ending the process by force is clean. */
@@ -23,8 +24,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 process.on('message', (order: Order) => {
   // A view of its own memory crosses to the thread without another copy.
   if (order.kind !== 'run') return thread.postMessage(order, []);
-  const canvas = order.canvas.slice();
-  return thread.postMessage({ ...order, canvas }, [canvas.buffer]);
+  const { job, memory } = onItsOwn(order);
+  return thread.postMessage(job, memory);
 });
 thread.on('message', (report: Report) => process.send?.(report));
 thread.on('error', (error) => {

@@ -1,10 +1,12 @@
 /** The port the pipeline runs models through: prepares the picture here, runs the net in a model process. */
 import { asWetreadError, WetreadError, type ErrorCode } from '../domain/errors.ts';
+import type { PackIdentity } from '../domain/finding.ts';
+import type { GreyImage } from '../domain/image.ts';
 import type { Logger } from '../domain/log.ts';
 import type { ModelRunner } from '../domain/ports.ts';
 import type { LoadedPack } from './load-packs.ts';
 import { join } from 'node:path';
-import { prepare } from './preprocess.ts';
+import { packJob } from './pack-job.ts';
 import { processPool, type PoolOptions, type PoolStatus } from './process-pool.ts';
 import type { ServedPack } from './process-messages.ts';
 
@@ -25,6 +27,12 @@ export interface RunMetrics {
 }
 
 export type ManagedModelRunner = ModelRunner & {
+  /** Several pictures for a pack that reads a series as a whole. */
+  run(
+    pack: PackIdentity,
+    image: GreyImage | readonly GreyImage[],
+    signal?: AbortSignal,
+  ): ReturnType<ModelRunner['run']>;
   /** Settles when every process has opened and tried every pack; rejects with `model.*`. */
   ready(): Promise<void>;
   status(): PoolStatus;
@@ -53,27 +61,10 @@ export function modelRunner({ packs, metrics, ...pooled }: ModelRunnerOptions): 
         if (pack?.identity.version !== version)
           throw new WetreadError('model.run-failed', `there is no pack ${name} ${version}`);
         signal?.throwIfAborted();
-        verifyPicture(image, pack);
-        const { canvas, placement, mean, standardDeviation, bothFacings } = await prepare(
-          image,
-          pack.manifest.input.preprocess,
-        );
-        const { spacing, tags, sopUid, frame } = image;
-        const job = {
-          pack: name,
-          canvas,
-          bothFacings,
-          placement,
-          mean,
-          standardDeviation,
-          ...(spacing && { spacing }),
-          tags,
-          sopUid,
-          frame,
-        };
-        const { findings, netMs } = await pool.run(job, signal);
+        const job = await packJob(pack.manifest, Array.isArray(image) ? image : [image as GreyImage]);
+        const { netMs, ...answer } = await pool.run(job, signal);
         observe('ok', netMs);
-        return { findings, executionProvider, runMs: performance.now() - started };
+        return { ...answer, executionProvider, runMs: performance.now() - started };
       } catch (thrown) {
         // An abort is the caller's own word, not a fault of the model.
         if (signal?.aborted !== true) observe(asWetreadError(thrown).code);
@@ -86,20 +77,9 @@ export function modelRunner({ packs, metrics, ...pooled }: ModelRunnerOptions): 
   };
 }
 
-const served = ({ manifest, folder, weightsFile, postprocessFile }: LoadedPack): ServedPack => ({
+export const served = ({ manifest, folder, weightsFiles, postprocessFile }: LoadedPack): ServedPack => ({
   manifest,
   manifestFile: join(folder, 'manifest.json'),
-  weightsFile,
+  weightsFiles,
   postprocessFile,
 });
-
-/** What no net should be asked: the sizes do not fit, or the pack cannot measure without a pixel size. */
-function verifyPicture(image: Parameters<ModelRunner['run']>[1], { manifest }: LoadedPack): void {
-  const { rows, columns, intensities, spacing } = image;
-  if (rows < 1 || columns < 1 || intensities.length !== rows * columns) {
-    throw new WetreadError('model.run-failed', `${intensities.length} values for ${rows} x ${columns} pixels`);
-  }
-  if (manifest.selection.spacing === 'required' && spacing === undefined) {
-    throw new WetreadError('model.run-failed', 'the picture has no pixel size, and this model needs one');
-  }
-}

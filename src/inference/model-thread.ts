@@ -49,10 +49,10 @@ async function serve(job: RunOrder): Promise<void> {
   try {
     const served = warm.get(job.pack);
     if (served === undefined) throw new WetreadError('model.run-failed', `the pack ${job.pack} is not in this process`);
-    const { findings, netMs } = await runPack(served.pack, served.networks, job, () =>
-      report({ kind: 'postprocessing', id }),
-    );
-    report({ kind: 'answer', id, findings, netMs, rssBytes: process.memoryUsage.rss() });
+    const answer = await runPack(served.pack, served.networks, job, {
+      postprocessing: () => report({ kind: 'postprocessing', id }),
+    });
+    report({ kind: 'answer', id, ...answer, rssBytes: process.memoryUsage.rss() });
   } catch (thrown) {
     report({ kind: 'fault', id, fault: faultOf(thrown) });
   }

@@ -5,11 +5,11 @@ import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { WetreadError } from '../domain/errors.ts';
 import type { Logger } from '../domain/log.ts';
-import type { FindingDraft } from '../domain/finding.ts';
 import type { ExecutionProvider, Order, Report, RunOrder, ServedPack } from './process-messages.ts';
+import type { PackAnswer } from './run-pack.ts';
 
 export type PoolJob = Omit<RunOrder, 'kind' | 'id'>;
-export type PoolAnswer = { readonly findings: readonly FindingDraft[]; readonly netMs: number };
+export type PoolAnswer = PackAnswer;
 
 /** One picture and whoever waits for its answer. */
 export type Task = {
@@ -133,9 +133,9 @@ export function modelWorker({ packs, provider, threads, logger, onFree, onEnd }:
         inPostprocess = tasks[0]?.id === report.id;
         break;
       case 'answer': {
-        const { findings, netMs } = report;
-        rssBytes = report.rssBytes;
-        settle(report.id, (task) => task.resolve({ findings, netMs }));
+        const { kind: _, id, rssBytes: bytes, ...answer } = report;
+        rssBytes = bytes;
+        settle(id, (task) => task.resolve(answer));
         break;
       }
       case 'fault': {

@@ -1,10 +1,8 @@
 /** What the service and a model process say to each other. */
 import type { ErrorCode } from '../domain/errors.ts';
-import type { FindingDraft } from '../domain/finding.ts';
-import type { SopUid } from '../domain/ids.ts';
-import type { ImageTags, Spacing } from '../domain/image.ts';
+import type { FindingDraft, Landmark } from '../domain/finding.ts';
 import type { PackManifest } from '../kit/pack-manifest.ts';
-import type { Placement } from './preprocess.ts';
+import type { PackJob } from './pack-job.ts';
 
 export const executionProviders = ['cpu', 'cuda', 'webgpu', 'coreml', 'dml'] as const;
 export type ExecutionProvider = (typeof executionProviders)[number];
@@ -13,7 +11,8 @@ export type ExecutionProvider = (typeof executionProviders)[number];
 export type ServedPack = {
   readonly manifest: PackManifest;
   readonly manifestFile: string;
-  readonly weightsFile: string;
+  /** By the network's name. */
+  readonly weightsFiles: Readonly<Record<string, string>>;
   readonly postprocessFile: string;
 };
 
@@ -24,21 +23,8 @@ export type StartOrder = {
   readonly provider: ExecutionProvider;
 };
 
-/** One picture, prepared, for one pack. */
-export type RunOrder = {
-  readonly kind: 'run';
-  readonly id: number;
-  readonly pack: string;
-  readonly canvas: Float32Array;
-  readonly bothFacings: boolean;
-  readonly placement: Placement;
-  readonly mean: number;
-  readonly standardDeviation: number;
-  readonly spacing?: Spacing;
-  readonly tags: ImageTags;
-  readonly sopUid: SopUid;
-  readonly frame: number;
-};
+/** Pictures, prepared, for one pack. */
+export type RunOrder = PackJob & { readonly kind: 'run'; readonly id: number };
 
 export type Order = StartOrder | RunOrder;
 
@@ -53,7 +39,8 @@ export type Report =
       readonly kind: 'answer';
       readonly id: number;
       readonly findings: readonly FindingDraft[];
-      /** The net alone. */
+      readonly landmarks?: readonly Landmark[];
+      /** The networks alone. */
       readonly netMs: number;
       readonly rssBytes: number;
     }

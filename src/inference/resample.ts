@@ -11,19 +11,30 @@ export type AxisWeights = {
   readonly taps: number;
 };
 
-export function axisWeights(source: number, target: number, filter: Filter): AxisWeights {
-  const scale = source / target;
+/** A part of the axis, in pixels from its beginning; ends need not be whole, nor lie inside. */
+export type Stretch = { readonly from: number; readonly to: number };
+
+export function axisWeights(
+  source: number,
+  target: number,
+  filter: Filter,
+  part: Stretch = { from: 0, to: source },
+): AxisWeights {
+  const scale = (part.to - part.from) / target;
   // OpenCV falls back to linear when INTER_AREA enlarges; so does whoever trains with it.
-  return filter === 'area' && scale > 1 ? areaWeights(source, target, scale) : triangleWeights(source, target, scale);
+  return filter === 'area' && scale > 1
+    ? areaWeights(source, target, scale, part.from)
+    : triangleWeights(source, target, scale, part.from);
 }
 
 /** Each place is the mean of what it covers, parts of pixels included: OpenCV INTER_AREA. */
-function areaWeights(source: number, target: number, scale: number): AxisWeights {
+function areaWeights(source: number, target: number, scale: number, start: number): AxisWeights {
   const taps = Math.ceil(scale) + 1;
   const axis = emptyAxis(target, taps);
   for (let place = 0; place < target; place += 1) {
-    const from = place * scale;
-    const to = Math.min(from + scale, source);
+    const from = Math.max(start + place * scale, 0);
+    const to = Math.min(start + place * scale + scale, source);
+    if (to <= from) continue;
     const first = Math.floor(from);
     const count = Math.min(Math.ceil(to), source) - first;
     for (let tap = 0; tap < count; tap += 1) {
@@ -37,12 +48,14 @@ function areaWeights(source: number, target: number, scale: number): AxisWeights
 }
 
 /** A triangle as wide as the reduction: Pillow's BILINEAR, and torch's bilinear with antialias. */
-function triangleWeights(source: number, target: number, scale: number): AxisWeights {
+function triangleWeights(source: number, target: number, scale: number, start: number): AxisWeights {
   const stretch = Math.max(scale, 1);
   const taps = Math.ceil(stretch) * 2 + 1;
   const axis = emptyAxis(target, taps);
   for (let place = 0; place < target; place += 1) {
-    const centre = (place + 0.5) * scale;
+    const centre = start + (place + 0.5) * scale;
+    // A place whose own centre lies beyond the picture has no taps: whoever asks decides what is there.
+    if (centre < 0 || centre > source) continue;
     const first = Math.max(0, Math.trunc(centre - stretch + 0.5));
     const count = Math.min(source, Math.trunc(centre + stretch + 0.5)) - first;
     let sum = 0;
@@ -54,6 +67,18 @@ function triangleWeights(source: number, target: number, scale: number): AxisWei
     for (let tap = 0; tap < count; tap += 1) axis.weights[place * taps + tap]! /= sum;
     axis.first[place] = first;
     axis.count[place] = count;
+  }
+  return axis;
+}
+
+/** Places without taps take the outermost pixel instead of nothing. */
+export function extendEdges(axis: AxisWeights, source: number): AxisWeights {
+  const middle = axis.count.findIndex((count) => count > 0);
+  for (let place = 0; place < axis.count.length; place += 1) {
+    if (axis.count[place]! > 0) continue;
+    axis.count[place] = 1;
+    axis.first[place] = middle < 0 || place < middle ? 0 : source - 1;
+    axis.weights[place * axis.taps] = 1;
   }
   return axis;
 }

@@ -1,107 +1,237 @@
-/** What is done with a prepared picture: the pack's networks are run, their answers checked, postprocess called. */
+/** What is done with prepared pictures: the pack's networks are run, their answers checked, the pack's own code called. */
 import { WetreadError } from '../domain/errors.ts';
-import type { FindingDraft } from '../domain/finding.ts';
+import type { FindingDraft, Landmark } from '../domain/finding.ts';
 import {
-  faultOfDrafts,
+  faultOfAnswer,
   type ModelOutput,
   type ModelPack,
+  type NetworkAnswer,
   type OutputTensor,
+  type PackAnswer as AnswerOfPack,
   type PackManifest,
+  type PackReading,
+  type Region,
 } from '../kit/model-pack.ts';
-import { fits, type Networks, type Tensor, type Tensors } from './network.ts';
-import type { RunOrder } from './process-messages.ts';
+import type { NetworkManifest } from '../kit/network-manifest.ts';
+import { calibrated } from './calibrate.ts';
+import { explanationShapes, type Explained } from './explain-shapes.ts';
+import { feedsFor, type Feeds } from './feeds.ts';
+import { fits, type Networks, type Tensor } from './network.ts';
+import { magnificationOf, throughMap, type PlaceMap } from './place-map.ts';
+import { regionOf } from './planes.ts';
+import type { PackJob } from './pack-job.ts';
 
 /** A pack whose code is loaded. */
 export type WarmPack = { readonly manifest: PackManifest; readonly pack: ModelPack };
-export type PackJob = Omit<RunOrder, 'kind' | 'id'>;
+
 export type PackAnswer = {
   readonly findings: readonly FindingDraft[];
+  readonly landmarks?: readonly Landmark[];
   /** The networks alone. */
   readonly netMs: number;
 };
 
-/** `postprocessing` is called when the networks are done: from there on the time is the pack's own code. */
+/** One run of a network as `wetread models explain` sees it. */
+export type RunSeen = {
+  readonly network: string;
+  readonly feeds: Feeds;
+  readonly regions: readonly Region[];
+  readonly answer: NetworkAnswer;
+};
+
+export type RunPackOptions = {
+  /** Called whenever a network has answered: from there on the time is the pack's own code. */
+  readonly postprocessing?: () => void;
+  readonly watch?: (run: RunSeen) => void;
+};
+
 export async function runPack(
-  served: WarmPack,
+  { manifest, pack }: WarmPack,
   networks: Networks,
   job: PackJob,
-  postprocessing: () => void,
+  { postprocessing, watch }: RunPackOptions = {},
 ): Promise<PackAnswer> {
-  const started = performance.now();
-  const outputs = await runNet(served.manifest, networks, job);
-  const netMs = performance.now() - started;
-  postprocessing();
-  return { findings: postprocess(served, job, outputs), netMs };
-}
+  let netMs = 0;
+  const around = surroundings(manifest, job);
 
-function feeds(manifest: PackManifest, canvas: Float32Array, bothFacings: boolean): Tensors {
-  const [, , height, width] = manifest.input.shape;
-  const data = bothFacings ? withMirrorImage(canvas, width) : canvas;
-  const dims = [data.length / (height * width), 1, height, width];
-  return { [manifest.input.tensor]: { type: 'float32', dims, data } };
-}
-
-function withMirrorImage(canvas: Float32Array, width: number): Float32Array {
-  const both = new Float32Array(canvas.length * 2);
-  both.set(canvas);
-  for (let row = 0; row < canvas.length; row += width) {
-    both.set(canvas.subarray(row, row + width), canvas.length + row);
-    both.subarray(canvas.length + row, canvas.length + row + width).reverse();
-  }
-  return both;
-}
-
-async function runNet(manifest: PackManifest, networks: Networks, job: PackJob): Promise<Record<string, OutputTensor>> {
-  const network = networks['main'];
-  if (network === undefined) throw new WetreadError('model.run-failed', `${manifest.name} has no network called main`);
-  const results = await network.run(feeds(manifest, job.canvas, job.bothFacings));
-  const wanted = Object.keys(manifest.outputs);
-  return Object.fromEntries(wanted.map((name) => [name, checkedOutput(name, results[name], manifest)]));
-}
-
-function checkedOutput(name: string, tensor: Tensor | undefined, manifest: PackManifest): OutputTensor {
-  const declared = manifest.outputs[name]!;
-  if (tensor?.type !== 'float32') throw new WetreadError('model.bad-output', `${name} is not a float32 tensor`);
-  const { data, dims } = tensor;
-  if (!fits(declared.shape, dims)) {
-    throw new WetreadError('model.bad-output', `${name} has shape [${dims.join(', ')}]`);
-  }
-  if (!data.every(Number.isFinite))
-    throw new WetreadError('model.bad-output', `${name} holds values that are not numbers`);
-  return { dims, data };
-}
-
-function postprocess(
-  { manifest, pack }: WarmPack,
-  job: PackJob,
-  outputs: Record<string, OutputTensor>,
-): readonly FindingDraft[] {
-  const { placement } = job;
-  const magnification = [placement.columns / placement.width, placement.rows / placement.height] as const;
-  const output: ModelOutput = {
-    outputs,
-    manifest,
-    image: {
-      rows: placement.rows,
-      columns: placement.columns,
-      ...(job.spacing && { spacing: job.spacing }),
-      tags: job.tags,
-      mean: job.mean,
-      standardDeviation: job.standardDeviation,
-    },
-    toImage: (x, y) => [(x + 0.5 - placement.left) * magnification[0], (y + 0.5 - placement.top) * magnification[1]],
-    magnification,
-    sopUid: job.sopUid,
-    frame: job.frame,
+  const run = async (network: string, on: { regions?: readonly Region[]; feeds?: GivenFeeds } = {}) => {
+    const declared = manifest.networks[network];
+    const opened = networks[network];
+    if (declared === undefined || opened === undefined)
+      throw new WetreadError('model.run-failed', `${manifest.name} has no network called ${network}`);
+    const feeds = await feedsFor(network, declared, job, on);
+    const started = performance.now();
+    const outputs = await runInParts(declared, feeds, (part) => opened.run(part));
+    netMs += performance.now() - started;
+    postprocessing?.();
+    const checked = Object.fromEntries(
+      Object.entries(declared.outputs).map(([name, one]) => [name, checkedOutput(name, one, outputs[name], manifest)]),
+    );
+    const answer = answerOf(manifest, network, declared, feeds, checked);
+    watch?.({ network, feeds, regions: on.regions ?? [], answer });
+    return answer;
   };
-  let findings: readonly FindingDraft[];
+
+  let answered: AnswerOfPack;
+  if ('read' in pack) answered = await packCode(async () => pack.read({ ...around, run } as PackReading));
+  else {
+    const [only] = Object.keys(manifest.networks);
+    const answer = await run(only!);
+    // In an object: a promise must not be awaited, it would hide that postprocess waits for the world.
+    answered = (await packCode(() => ({ said: pack.postprocess({ ...around, ...answer } as ModelOutput) }))).said;
+  }
+  const fault = faultOfAnswer(answered);
+  if (fault !== undefined) throw new WetreadError('model.postprocess-failed', `the findings are not usable: ${fault}`);
+  return 'landmarks' in answered
+    ? { findings: answered.findings, landmarks: answered.landmarks, netMs }
+    : { findings: answered, netMs };
+}
+
+type GivenFeeds = Readonly<Record<string, { readonly dims: readonly number[]; readonly data: ArrayLike<number> }>>;
+
+/** A fault of the pack's own code; what a network threw inside it keeps its code. */
+async function packCode<Result>(call: () => Result | Promise<Result>): Promise<Result> {
   try {
-    findings = pack.postprocess(output);
+    return await call();
   } catch (thrown) {
+    if (thrown instanceof WetreadError) throw thrown;
     const words = (thrown instanceof Error ? thrown.message : String(thrown)).split('\n', 1)[0]!.slice(0, 500);
     throw new WetreadError('model.postprocess-failed', words, { cause: thrown });
   }
-  const fault = faultOfDrafts(findings);
-  if (fault !== undefined) throw new WetreadError('model.postprocess-failed', `the findings are not usable: ${fault}`);
-  return findings;
+}
+
+function surroundings(manifest: PackManifest, job: PackJob) {
+  const [picture] = job.pictures;
+  if (picture === undefined) throw new WetreadError('model.run-failed', 'there is no picture');
+  const [prepared] = Object.values(job.inputs).flatMap((inputs) => Object.values(inputs));
+  const { mean = 0, standardDeviation = 0 } = prepared ?? {};
+  return {
+    manifest,
+    image: { ...picture, mean, standardDeviation },
+    pictures: job.pictures,
+    sopUid: picture.sopUid,
+    frame: picture.frame,
+    pixels(region: Region, size: { readonly height: number; readonly width: number }): Float32Array {
+      if (job.native === undefined) throw new TypeError('pixels() needs "picture": "native" in the manifest');
+      const { rows, columns } = picture;
+      return regionOf({ rows, columns, values: job.native }, region, { ...size, filter: 'triangle', outside: 'zero' });
+    },
+  };
+}
+
+/** More pictures than the network takes at once are run in several turns. */
+async function runInParts(
+  { inputs, outputs, hardware }: NetworkManifest,
+  feeds: Feeds,
+  run: (part: Readonly<Record<string, Tensor>>) => Promise<Readonly<Record<string, Tensor>>>,
+): Promise<Readonly<Record<string, Tensor>>> {
+  const fixed = Object.values(inputs)
+    .map(({ shape }) => shape[0])
+    .find((size) => typeof size === 'number');
+  const most = hardware?.most ?? fixed ?? 64;
+  if (feeds.items === 0)
+    return Object.fromEntries(
+      Object.entries(outputs).map(([name, { type, shape }]) => [name, emptyTensor(type, shape)]),
+    );
+  if (feeds.items <= most) return run(feeds.tensors);
+  const parts: Readonly<Record<string, Tensor>>[] = [];
+  for (let from = 0; from < feeds.items; from += most)
+    parts.push(await run(mapped(feeds.tensors, (tensor) => rowsOf(tensor, from, Math.min(from + most, feeds.items)))));
+  return mapped(parts[0]!, (_, name) => joinedRows(parts.map((part) => part[name]!)));
+}
+
+const mapped = (
+  tensors: Readonly<Record<string, Tensor>>,
+  change: (tensor: Tensor, name: string) => Tensor,
+): Readonly<Record<string, Tensor>> =>
+  Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, change(tensor, name)]));
+
+function rowsOf(tensor: Tensor, from: number, to: number): Tensor {
+  const size = tensor.data.length / tensor.dims[0]!;
+  return {
+    ...tensor,
+    dims: [to - from, ...tensor.dims.slice(1)],
+    data: tensor.data.subarray(from * size, to * size),
+  } as Tensor;
+}
+
+function joinedRows(tensors: readonly Tensor[]): Tensor {
+  const [first] = tensors;
+  const length = tensors.reduce((sum, { data }) => sum + data.length, 0);
+  const data = new (first!.data.constructor as new (length: number) => Float32Array)(length);
+  let at = 0;
+  for (const one of tensors) {
+    data.set(one.data as Float32Array, at);
+    at += one.data.length;
+  }
+  const items = tensors.reduce((sum, { dims }) => sum + dims[0]!, 0);
+  return { ...first!, dims: [items, ...first!.dims.slice(1)], data } as Tensor;
+}
+
+const emptyTensor = (type: string, shape: readonly (number | string)[]): Tensor =>
+  ({
+    type,
+    dims: [0, ...shape.slice(1).map((size) => (typeof size === 'number' ? size : 0))],
+    data: new Float32Array(0),
+  }) as Tensor;
+
+type DeclaredOutput = NetworkManifest['outputs'][string];
+
+function checkedOutput(
+  name: string,
+  declared: DeclaredOutput,
+  tensor: Tensor | undefined,
+  { operatingPoint }: PackManifest,
+): OutputTensor {
+  if (tensor?.type !== declared.type)
+    throw new WetreadError('model.bad-output', `${name} is not a ${declared.type} tensor`);
+  const { dims } = tensor;
+  // No region, no run: a batch of none fits whatever the manifest says of its axis.
+  if (!fits(declared.shape, dims) && !(dims[0] === 0 && dims.length === declared.shape.length)) {
+    throw new WetreadError('model.bad-output', `${name} has shape [${dims.join(', ')}]`);
+  }
+  const data =
+    tensor.data instanceof Float32Array ? tensor.data : Float32Array.from(tensor.data as ArrayLike<number>, Number);
+  if (!data.every(Number.isFinite))
+    throw new WetreadError('model.bad-output', `${name} holds values that are not numbers`);
+  const plain: OutputTensor = { dims, data };
+  return {
+    ...plain,
+    ...(declared.calibration && { calibrated: calibrated(plain, declared.calibration) }),
+    ...(declared.thresholds && { threshold: declared.thresholds[operatingPoint!] }),
+  };
+}
+
+function answerOf(
+  manifest: PackManifest,
+  network: string,
+  declared: NetworkManifest,
+  { items, picture }: Feeds,
+  outputs: Readonly<Record<string, OutputTensor>>,
+): NetworkAnswer {
+  const maps: readonly PlaceMap[] = picture?.maps ?? [];
+  const mapOf = (item: number): PlaceMap => {
+    const map = maps[item];
+    if (map === undefined) throw new RangeError(`there is no item ${item}, the batch has ${maps.length}`);
+    return map;
+  };
+  const explained: Explained = {
+    outputs,
+    declared: declared.outputs,
+    rows: picture?.rows ?? 0,
+    columns: picture?.columns ?? 0,
+    maps,
+  };
+  return {
+    outputs,
+    items,
+    toImage: (x, y, item = 0) => throughMap(mapOf(item), [x + 0.5, y + 0.5]),
+    magnification: maps[0] === undefined ? [1, 1] : magnificationOf(maps[0]),
+    shapes(name, which) {
+      const explanation = manifest.explanation[name];
+      if (explanation === undefined || (explanation.network ?? network) !== network)
+        throw new TypeError(`the manifest declares no explanation "${name}" of ${network}`);
+      return explanationShapes(explanation, explained, which);
+    },
+  };
 }

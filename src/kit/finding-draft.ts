@@ -5,6 +5,8 @@ import type { FindingDraft } from '../domain/finding.ts';
 const finite = z.number().refine(Number.isFinite, 'must be a finite number');
 const point = z.tuple([finite, finite]);
 const label = z.string().min(1).max(64);
+/** A map is a hint of a place; more would only fill the database. */
+const side = z.int().min(1).max(64);
 const vertebra = z.enum(['T12', 'L1', 'L2', 'L3', 'L4', 'L5', 'S1']);
 const segment = z.enum(['T12/L1', 'L1/L2', 'L2/L3', 'L3/L4', 'L4/L5', 'L5/S1']);
 
@@ -17,6 +19,16 @@ const shape = z.discriminatedUnion('kind', [
   }),
   z.strictObject({ kind: z.literal('polygon'), points: z.array(point).min(3), label }),
   z.strictObject({ kind: z.literal('line'), from: point, to: point, label }),
+  z
+    .strictObject({
+      kind: z.literal('heatmap'),
+      label,
+      rows: side,
+      columns: side,
+      values: z.array(finite.min(0).max(1)),
+      corners: z.tuple([point, point, point]),
+    })
+    .refine(({ rows, columns, values }) => values.length === rows * columns, 'must have rows x columns values'),
 ]);
 
 const result = z.discriminatedUnion('kind', [
@@ -83,9 +95,27 @@ const drafts = z.array(draft).superRefine((all, context) => {
   }
 });
 
+const landmarks = z.array(
+  z.strictObject({
+    name: label,
+    at: point,
+    covariance: z.strictObject({ xx: finite, yy: finite, xy: finite }).optional(),
+    confidence: finite.optional(),
+  }),
+);
+const withLandmarks = z.strictObject({ findings: drafts, landmarks });
+
+/** The first faults found in what a pack answered, or nothing. */
+export const faultOfAnswer = (answer: unknown): string | undefined =>
+  typeof answer === 'object' && answer !== null && 'landmarks' in answer
+    ? faultOf(withLandmarks, answer)
+    : faultOf(drafts, answer);
+
 /** The first faults found, or nothing. */
-export function faultOfDrafts(answer: unknown): string | undefined {
-  const result = drafts.safeParse(answer);
+export const faultOfDrafts = (answer: unknown): string | undefined => faultOf(drafts, answer);
+
+function faultOf(schema: z.ZodType, answer: unknown): string | undefined {
+  const result = schema.safeParse(answer);
   if (result.success) return undefined;
   return result.error.issues
     .slice(0, 3)

@@ -1,6 +1,18 @@
 /** What a pack's manifest.json must say; everything the service does with a model without knowing the model. */
 import { z } from 'zod';
 import { WetreadError } from '../domain/errors.ts';
+import {
+  checkInput,
+  checkOutput,
+  hardware,
+  network,
+  networkInput,
+  networkOutput,
+  weights,
+  type NetworkInput,
+  type NetworkManifest,
+  type Weights,
+} from './network-manifest.ts';
 
 /** Regions a pack may declare: the words of `src/domain/study.ts`. */
 const regions = [
@@ -15,35 +27,38 @@ const regions = [
 ] as const;
 
 const sentence = z.string().trim().min(1);
-const size = z.int().min(1).max(16_384);
-const plainFile = (ending: string) =>
-  z.string().refine((name) => name.endsWith(ending) && !/[\\/]/.test(name), `must be a ${ending} file inside the pack`);
+const networkName = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, 'must be lower case letters, digits and hyphens');
 
-/** Steps the service carries out between the grey picture and the tensor, in this order. */
-const preprocessStep = z.discriminatedUnion('step', [
-  z.strictObject({
-    step: z.literal('letterbox').describe('Fit into the tensor keeping the aspect, centred, zeros around.'),
-    height: size,
-    width: size,
-    filter: z
-      .enum(['area', 'triangle'])
-      .describe(
-        '`area`: as OpenCV INTER_AREA. `triangle`: as Pillow BILINEAR and torch antialias. Enlarging is linear.',
-      ),
-  }),
-  z.strictObject({
-    step: z
-      .literal('normalise')
-      .describe('(x - mean) / (standard deviation + epsilon), of each picture, zeros included.'),
-    epsilon: z.number().positive(),
-  }),
-  z.strictObject({
-    step: z.literal('both-facings').describe('A batch of two: the picture, and its mirror image left to right.'),
-  }),
+const of = {
+  network: networkName.optional().describe('Not needed where there is only one.'),
+  output: z.string().min(1),
+  label: sentence.max(64),
+};
+
+/** What can be shown of how a network came to its answer; the service brings it to the picture's own geometry. */
+const explanation = z.discriminatedUnion('kind', [
+  z
+    .strictObject({ kind: z.literal('cam'), ...of })
+    .describe('A class activation map, [n, classes, rows, columns] or [n, rows, columns], laid over the whole tensor.'),
+  z
+    .strictObject({ kind: z.literal('mask'), ...of, threshold: z.number().default(0.5) })
+    .describe('A probability for each pixel of a grid laid over the whole tensor, shown as outlines.'),
+  z
+    .strictObject({ kind: z.literal('landmarks'), ...of })
+    .describe(
+      'Points, [n, points, values]: `values` names x and y in pixels of the tensor, and, where known, varX, varY, covXY; `labels` names the points.',
+    ),
+  z
+    .strictObject({
+      kind: z.literal('boxes'),
+      ...of,
+      format: z.enum(['x1y1x2y2', 'cxcywh']).describe('In pixels of the tensor.'),
+      scores: z.string().optional().describe('The output that holds a score for each box.'),
+      threshold: z.number().default(0.5),
+    })
+    .describe('Boxes, [boxes, 4] or [n, boxes, 4].'),
 ]);
-
-/** Sizes along the axes; a word for an axis that is free, as ONNX writes it. */
-const shape = z.array(z.union([z.int().min(1), z.string().min(1)])).min(1);
+export type Explanation = z.output<typeof explanation>;
 
 export const packManifest = z
   .strictObject({
@@ -57,6 +72,19 @@ export const packManifest = z
     contraindications: z.array(sentence).describe('When its answer must not be used.'),
     limitations: z.array(sentence).min(1),
     trainedOn: sentence.describe('The data, and whether it is synthetic or real; shown beside every answer.'),
+    trainingData: z
+      .array(
+        z.strictObject({
+          name: sentence,
+          kind: z.enum(['real', 'synthetic']),
+          licence: sentence,
+          source: sentence.optional(),
+          patients: z.int().positive().optional(),
+          images: z.int().positive().optional(),
+        }),
+      )
+      .optional()
+      .describe('Each set by itself, for the model card.'),
     licence: z.strictObject({ code: sentence, weights: sentence, data: sentence }),
     demonstration: z
       .boolean()
@@ -69,28 +97,20 @@ export const packManifest = z
         spacing: z.enum(['required', 'optional']).describe('Whether a picture without a pixel size can be read.'),
       })
       .describe('Which pictures the model is for. Headers are hints: a missing tag excludes nothing.'),
-    weights: z.strictObject({
-      file: plainFile('.onnx'),
-      sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits'),
-      bytes: z.int().positive(),
-    }),
-    input: z.strictObject({
-      tensor: z.string().min(1),
-      type: z.literal('float32'),
-      shape: z
-        .tuple([z.union([z.int().min(1), z.string().min(1)]), z.literal(1), size, size])
-        .describe('[batch, 1, height, width]'),
-      preprocess: z.array(preprocessStep).min(1),
-    }),
-    outputs: z.record(
-      z.string().min(1),
-      z.strictObject({
-        type: z.literal('float32'),
-        shape,
-        labels: z.array(z.string().min(1)).optional().describe('Names along the second axis: landmarks or classes.'),
-        values: z.array(z.string().min(1)).optional().describe('Names along the last axis.'),
-      }),
-    ),
+    weights: weights.optional(),
+    input: networkInput.extend({ tensor: z.string().min(1) }).optional(),
+    outputs: z.record(z.string().min(1), networkOutput).optional(),
+    networks: z
+      .record(networkName, network)
+      .optional()
+      .describe('Several networks, run by `read` in postprocess.ts; instead of weights, input and outputs.'),
+    hardware: hardware.optional(),
+    picture: z
+      .literal('native')
+      .optional()
+      .describe("postprocess.ts looks at the picture's own pixels; a region step has them sent without this."),
+    explanation: z.record(networkName, explanation).default({}).describe('By the name postprocess.ts asks for.'),
+    operatingPoint: z.string().min(1).optional().describe("Which of the outputs' thresholds are in use."),
     operatingPoints: z
       .record(z.string(), z.record(z.string(), z.number()))
       .describe('Thresholds, chosen on validation data only; postprocess.ts reads them from here.'),
@@ -102,40 +122,81 @@ export const packManifest = z
   })
   .superRefine((manifest, context) => {
     const fault = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message });
-    const steps = manifest.input.preprocess.map(({ step }) => step);
-    const order = ['letterbox', 'normalise', 'both-facings'];
-    const sorted = steps.toSorted((a, b) => order.indexOf(a) - order.indexOf(b));
-    if (new Set(steps).size !== steps.length || steps.join() !== sorted.join()) {
-      fault(['input', 'preprocess'], `steps come once each, in the order ${order.join(', ')}`);
+    const { weights, input, outputs, networks } = manifest;
+    const short = [weights, input, outputs].filter((one) => one !== undefined).length;
+    if (networks === undefined ? short < 3 : short > 0 || manifest.hardware !== undefined) {
+      fault([], 'give weights, input and outputs for one network, or networks for several');
+      return;
     }
-    const letterbox = manifest.input.preprocess.find((step) => step.step === 'letterbox');
-    const [batch, , height, width] = manifest.input.shape;
-    if (letterbox === undefined) fault(['input', 'preprocess'], 'a letterbox step is needed: films come in all sizes');
-    else if (letterbox.height !== height || letterbox.width !== width) {
-      fault(
-        ['input', 'preprocess'],
-        `letterbox gives ${letterbox.height} x ${letterbox.width}, the tensor is ${height} x ${width}`,
-      );
-    }
-    const pictures = steps.includes('both-facings') ? 2 : 1;
-    if (typeof batch === 'number' && batch !== pictures) {
-      fault(['input', 'shape', 0], `must be ${pictures} or a free axis: that many pictures are made`);
-    }
-    if (Object.keys(manifest.outputs).length === 0) fault(['outputs'], 'name at least one output');
-    for (const [name, { shape, labels, values }] of Object.entries(manifest.outputs)) {
-      const counts = { labels: [labels, shape[1]], values: [values, shape.at(-1)] } as const;
-      for (const [field, [names, length]] of Object.entries(counts)) {
-        if (names !== undefined && typeof length === 'number' && names.length !== length) {
-          fault(['outputs', name, field], `has ${names.length} names, the axis has ${length}`);
-        }
+    if (input?.preprocess === undefined && networks === undefined)
+      fault(['input', 'preprocess'], 'list the steps from the picture to the tensor');
+    const all = networksIn(manifest);
+    if (Object.keys(all).length === 0) fault(['networks'], 'name at least one network');
+    const fieldOf = fieldNames(networks === undefined);
+    for (const [name, { inputs, outputs }] of Object.entries(all)) {
+      for (const [tensor, one] of Object.entries(inputs))
+        checkInput(one, (path, message) => fault([...fieldOf.input(name, tensor), ...path], message));
+      if (Object.keys(inputs).length === 0) fault(['networks', name, 'inputs'], 'name at least one input');
+      if (Object.keys(outputs).length === 0) fault(fieldOf.outputs(name), 'name at least one output');
+      for (const [tensor, one] of Object.entries(outputs)) {
+        checkOutput(one, (path, message) => fault([...fieldOf.outputs(name), tensor, ...path], message));
+        const points = one.thresholds && Object.keys(one.thresholds);
+        if (
+          points !== undefined &&
+          (manifest.operatingPoint === undefined || !points.includes(manifest.operatingPoint))
+        )
+          fault(['operatingPoint'], `must be one of ${points.join(', ')}`);
       }
     }
-  });
+    for (const [name, { network, ...one }] of Object.entries(manifest.explanation)) {
+      const explained =
+        network === undefined ? Object.values(all).find((_one, _at, { length }) => length === 1) : all[network];
+      if (explained === undefined) {
+        fault(['explanation', name, 'network'], `must be one of ${Object.keys(all).join(', ')}`);
+        continue;
+      }
+      const output = explained.outputs[one.output];
+      if (output === undefined) fault(['explanation', name, 'output'], `is no output of the network`);
+      else if (one.kind === 'landmarks' && !(output.values?.includes('x') && output.values.includes('y')))
+        fault(['explanation', name, 'output'], 'needs values that name x and y');
+      if (one.kind === 'boxes' && one.scores !== undefined && !(one.scores in explained.outputs))
+        fault(['explanation', name, 'scores'], 'is no output of the network');
+    }
+  })
+  .transform((manifest) => ({ ...manifest, networks: networksIn(manifest) }));
 
-export type PackManifest = z.output<typeof packManifest>;
+type Written = {
+  readonly weights?: Weights | undefined;
+  readonly input?: (NetworkInput & { readonly tensor: string }) | undefined;
+  readonly outputs?: NetworkManifest['outputs'] | undefined;
+  readonly hardware?: NetworkManifest['hardware'];
+  readonly networks?: Record<string, NetworkManifest> | undefined;
+};
+
+/** What the only network of a short manifest is called. */
+export const onlyNetwork = 'main';
+
+/** A manifest with weights, input and outputs is short for one with a single network. */
+function networksIn({ weights, input, outputs, hardware, networks }: Written): Record<string, NetworkManifest> {
+  if (networks !== undefined) return networks;
+  if (weights === undefined || input === undefined || outputs === undefined) return {};
+  const { tensor, ...rest } = input;
+  return { [onlyNetwork]: { weights, inputs: { [tensor]: rest }, outputs, ...(hardware && { hardware }) } };
+}
+
+/** Where in the file a network's parts stand, for messages. */
+export const fieldNames = (isShort: boolean) => ({
+  weights: (network: string): string[] => (isShort ? ['weights'] : ['networks', network, 'weights']),
+  input: (network: string, tensor: string): string[] => (isShort ? ['input'] : ['networks', network, 'inputs', tensor]),
+  outputs: (network: string): string[] => (isShort ? ['outputs'] : ['networks', network, 'outputs']),
+});
+
+export const isShort = (manifest: object): boolean => 'weights' in manifest;
+
+/** What the service works with: every pack has networks, however its file is written. */
+export type PackManifest = Omit<z.output<typeof packManifest>, 'weights' | 'input' | 'outputs' | 'hardware'>;
 /** A manifest as it stands in the JSON file. */
 export type WrittenManifest = z.input<typeof packManifest>;
-export type PreprocessStep = z.output<typeof preprocessStep>;
 
 /** Throws `model.pack-invalid` naming the file and each wrong field. */
 export function parseManifest(json: string, file: string): PackManifest {

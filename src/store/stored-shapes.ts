@@ -16,6 +16,14 @@ const overlayShape = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('polygon'), points: z.array(point).readonly(), label: z.string() }),
   z.object({ kind: z.literal('line'), from: point, to: point, label: z.string() }),
+  z.object({
+    kind: z.literal('heatmap'),
+    label: z.string(),
+    rows: z.number(),
+    columns: z.number(),
+    values: z.array(z.number()).readonly(),
+    corners: z.tuple([point, point, point]).readonly(),
+  }),
 ]);
 
 export const findingDraft: z.ZodType<FindingDraft> = z.object({

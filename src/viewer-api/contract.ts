@@ -14,6 +14,14 @@ const overlayShape = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('polygon'), points: z.array(point).readonly(), label: z.string() }),
   z.object({ kind: z.literal('line'), from: point, to: point, label: z.string() }),
+  z.object({
+    kind: z.literal('heatmap'),
+    label: z.string(),
+    rows: z.number(),
+    columns: z.number(),
+    values: z.array(z.number()).readonly(),
+    corners: z.tuple([point, point, point]).readonly(),
+  }),
 ]);
 export type OverlayShapeView = z.infer<typeof overlayShape>;
 
@@ -76,6 +84,8 @@ export const readingView = z
     studyUid: z.string(),
     pack: z.object({ name: z.string(), version: z.string(), title: z.string() }).readonly(),
     readAt: z.string(),
+    /** A whole sentence: why it took the place of an earlier reading. */
+    update: z.string().exactOptional(),
     findings: z.array(findingView).readonly(),
     review: z.discriminatedUnion('kind', [
       z.object({ kind: z.literal('open') }),
@@ -84,8 +94,6 @@ export const readingView = z
   })
   .readonly();
 export type ReadingView = z.infer<typeof readingView>;
-    /** A whole sentence: why it took the place of an earlier reading. */
-    update: z.string().exactOptional(),
 
 /** Where Wetread stands with a study, as a clinician would say it. */
 export const studyProgress = z.enum(['pending', 'reading', 'read', 'not-read', 'failed']);

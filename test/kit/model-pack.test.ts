@@ -97,7 +97,7 @@ describe('a manifest', () => {
     [
       'steps in another order',
       (m) => (m['input']!['preprocess'] as unknown[]).reverse(),
-      'input.preprocess: steps come once each',
+      'input.preprocess.0: both-facings comes last',
     ],
     [
       'a batch that does not match the steps',

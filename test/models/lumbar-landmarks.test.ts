@@ -61,10 +61,14 @@ function answerFor({
     image: { rows: height, columns: width, tags: {}, mean: 0.3, standardDeviation: 0.2, ...image },
     toImage: (x, y) => [x + 0.5, y + 0.5],
     magnification: [1, 1],
+    items: 2,
+    shapes: () => [],
+    pictures: [],
+    pixels: () => new Float32Array(),
     sopUid: sopUid('1.2.3'),
     frame: 0,
   };
-  const findings = [...pack.postprocess(output)];
+  const { findings } = pack.postprocess(output);
   expect(faultOfDrafts(findings)).toBeUndefined();
   return findings;
 }
