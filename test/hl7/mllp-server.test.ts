@@ -77,7 +77,9 @@ describe('the listener', () => {
   it('says which message was too large and takes the next on the same connection', async () => {
     const socket = await open(await serve({ maxBytes: 5000 }));
     socket.write(`\x0bMSH|BIG${'x'.repeat(300_000)}\x1c\r\x0bSMALL\x1c\r`);
-    expect(await heard(socket, 'SMALL')).toMatch(/^\x0btoo-large:MSH\|BIGx+\x1c\r\x0bmessage:SMALL/);
+    const answers = await heard(socket, 'SMALL');
+    expect(answers.slice(0, 18)).toBe('\x0btoo-large:MSH|BIG');
+    expect(answers).toContain('\x1c\r\x0bmessage:SMALL');
     socket.destroy();
   });
 
@@ -163,11 +165,11 @@ describe('the sender', () => {
       port: await serve({ answer: async () => 'nothing' }),
       timeoutMs: 50,
     });
-    await expect(client.send('A')).rejects.toThrow();
+    await expect(client.send('A')).rejects.toThrow(/no answer in time|closed/);
     const other = await mllpClient({ host: '127.0.0.1', port: server!.port, timeoutMs: 5000 });
     const sent = other.send('A');
     await server!.close();
-    await expect(sent).rejects.toThrow();
+    await expect(sent).rejects.toThrow(/without an answer|ECONNRESET/);
   });
 });
 
@@ -233,7 +235,7 @@ describe('over TLS', () => {
     const client = await mllpClient({ host: '127.0.0.1', port, tls: trusting() });
     expect(String(await client.send('A'))).toBe('message:A');
     client.close();
-    await expect(mllpClient({ host: '127.0.0.1', port, tls: {} })).rejects.toThrow();
+    await expect(mllpClient({ host: '127.0.0.1', port, tls: {} })).rejects.toThrow(/verify|certificate/);
   });
 
   it('with an authority, only senders it knows are heard', async () => {
@@ -246,7 +248,7 @@ describe('over TLS', () => {
       const attempt = mllpClient({ host: '127.0.0.1', port, tls, timeoutMs: 2000 }).then((stranger) =>
         stranger.send('B'),
       );
-      await expect(attempt).rejects.toThrow();
+      await expect(attempt).rejects.toThrow(/certificate required|without an answer|ECONNRESET|unknown ca/);
     }
     const plain = await open(port);
     plain.write('\x0bMSH|no TLS\x1c\r');
