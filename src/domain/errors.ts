@@ -200,6 +200,30 @@ export const errorTable = {
     status: 500,
     retry: false,
   },
+  'model.memory-exceeded': {
+    says: 'The model took more memory than it may and was stopped.',
+    next: 'The pack needs a smaller batch or a smaller network, or the process more memory.',
+    status: 500,
+    retry: false,
+  },
+  'model.server-unreachable': {
+    says: 'The inference server does not answer.',
+    next: 'Wetread tries again by itself; check the server, the network and WETREAD_INFERENCE_SERVER.',
+    status: 502,
+    retry: true,
+  },
+  'model.server-refused': {
+    says: 'The inference server refused the request.',
+    next: 'Check WETREAD_INFERENCE_SERVER_AUTHORIZATION and the certificate.',
+    status: 502,
+    retry: false,
+  },
+  'model.server-mismatch': {
+    says: 'The inference server does not serve this model in this version.',
+    next: 'Write its repository again with `wetread models export --triton`.',
+    status: 502,
+    retry: false,
+  },
   // store
   'store.unreachable': {
     says: 'The database does not answer.',

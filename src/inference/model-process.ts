@@ -7,7 +7,6 @@
  */
 import { setPriority } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { onItsOwn } from './job-memory.ts';
 import type { Order, Report } from './process-messages.ts';
 
 /** Ending the thread during a run would abort with a core dump; ending the process by force is clean. */
@@ -22,12 +21,20 @@ process.on('disconnect', end);
 // Ctrl+C and supervisors signal the whole group; the service finishes what it has and then ends its processes itself.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 process.on('message', (order: Order) => {
-  // A view of its own memory crosses to the thread without another copy.
-  if (order.kind !== 'run') return thread.postMessage(order, []);
-  const { job, memory } = onItsOwn(order);
-  return thread.postMessage(job, memory);
+  if (order.kind === 'start') watchMemory(order.maxRssBytes);
+  // Pictures lie in the shared file; one that found no room there is copied once more.
+  thread.postMessage(order, []);
 });
 thread.on('message', (report: Report) => process.send?.(report));
+
+/** A net that asks for more than there is would have the system end a process of its choice. */
+function watchMemory(limitBytes: number): void {
+  setInterval(() => {
+    const rssBytes = process.memoryUsage.rss();
+    if (rssBytes <= limitBytes) return;
+    process.send?.({ kind: 'too-large', rssBytes, limitBytes } satisfies Report, end);
+  }, 100);
+}
 thread.on('error', (error) => {
   process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`, end);
 });

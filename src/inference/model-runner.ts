@@ -7,7 +7,7 @@ import type { ModelRunner } from '../domain/ports.ts';
 import type { LoadedPack } from './load-packs.ts';
 import { join } from 'node:path';
 import { packJob } from './pack-job.ts';
-import { processPool, type PoolOptions, type PoolStatus } from './process-pool.ts';
+import { processPool, providerName, type PoolOptions, type PoolStatus } from './process-pool.ts';
 import type { ServedPack } from './process-messages.ts';
 
 export type ModelRunnerOptions = Omit<PoolOptions, 'packs' | 'logger'> & {
@@ -42,7 +42,7 @@ export type ManagedModelRunner = ModelRunner & {
 export function modelRunner({ packs, metrics, ...pooled }: ModelRunnerOptions): ManagedModelRunner {
   const pool = processPool({ ...pooled, packs: packs.map(served) });
   const byName = new Map(packs.map((pack) => [pack.identity.name, pack]));
-  const executionProvider = pooled.provider;
+  const executionProvider = providerName(pooled);
 
   return {
     packs: packs.map(({ summary }) => summary),

@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { WetreadError } from '../domain/errors.ts';
 import type { Logger } from '../domain/log.ts';
-import type { ExecutionProvider, Order, Report, RunOrder, ServedPack } from './process-messages.ts';
+import type { NetworkFacts, Order, Report, RunOrder, RuntimeChoice, ServedPack } from './process-messages.ts';
+import { sharedFile } from './shared-file.ts';
 import type { PackAnswer } from './run-pack.ts';
 
 export type PoolJob = Omit<RunOrder, 'kind' | 'id'>;
@@ -28,8 +29,10 @@ export type WorkerEnd =
 
 export type ModelWorkerOptions = {
   readonly packs: readonly ServedPack[];
-  readonly provider: ExecutionProvider;
-  readonly threads: number;
+  readonly runtime: RuntimeChoice;
+  /** Jobs that the process works on side by side. */
+  readonly atOnce: number;
+  readonly maxRssBytes: number;
   readonly logger: Logger;
   readonly onFree: () => void;
   readonly onEnd: (how: WorkerEnd) => void;
@@ -43,36 +46,48 @@ export interface ModelWorker {
   readonly rssBytes: number;
   readonly load: number;
   readonly hasRoom: boolean;
-  /** With the time of each pack's first run. */
-  readonly ready: Promise<Readonly<Record<string, number>>>;
+  readonly ready: Promise<readonly NetworkFacts[]>;
   take(task: Task): void;
   /** Finishes what it has, then ends. */
   retire(): void;
   close(): Promise<void>;
 }
 
-/** One picture is read while the next crosses the boundary; a third would only wait there where nobody can reorder it. */
-const depth = 2;
+type TakenTask = {
+  readonly id: number;
+  readonly task: Task;
+  readonly stretch: number;
+  deadline: NodeJS.Timeout | undefined;
+};
+
+/** A server's silence is told by the process itself, which is ended only when it does not. */
+const remoteGraceMs = 5_000;
 /** Opening sessions and the first runs; a GPU's first kernel compilation takes tens of seconds. */
 const startDeadlineMs = 120_000;
 const processFile = fileURLToPath(new URL('./model-process.ts', import.meta.url));
 
-export function modelWorker({ packs, provider, threads, logger, onFree, onEnd }: ModelWorkerOptions): ModelWorker {
+export function modelWorker(options: ModelWorkerOptions): ModelWorker {
+  const { packs, runtime, atOnce, maxRssBytes, logger, onFree, onEnd } = options;
+  /** While some are read the next crosses the boundary; one more would only wait there, where nobody can reorder it. */
+  const depth = atOnce + 1;
+  const shared = sharedFile();
   const child = fork(processFile, {
     serialization: 'advanced',
     execArgv: ['--disable-warning=ExperimentalWarning'],
     env: environmentForModels(process.env),
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...(shared === undefined ? [] : [shared.descriptor])],
   });
   passOn(child, logger);
   const startedAt = Date.now();
-  const ready = Promise.withResolvers<Readonly<Record<string, number>>>();
+  const ready = Promise.withResolvers<readonly NetworkFacts[]>();
   ready.promise.catch(() => undefined);
   const gone = Promise.withResolvers<void>();
-  const tasks: { readonly id: number; readonly task: Task }[] = [];
+  const tasks: TakenTask[] = [];
   let state: ModelWorker['state'] = 'starting';
-  let deadline: NodeJS.Timeout | undefined;
-  let inPostprocess = false;
+  /** The picture whose networks have answered; the pack's own code holds the thread until it returns. */
+  let inPostprocess: number | undefined;
+  /** What the process was ended for, when it is one picture's fault. */
+  let culprit: number | undefined;
   let nextId = 0;
   let runs = 0;
   let rssBytes = 0;
@@ -88,19 +103,25 @@ export function modelWorker({ packs, provider, threads, logger, onFree, onEnd }:
     child.send(order, () => undefined);
   };
 
-  /** The deadline is each picture's own: it starts when the one before is answered. */
+  /** The deadline is each picture's own: it starts when it is begun, which is when one before it is answered. */
   function watch(): void {
-    clearTimeout(deadline);
-    inPostprocess = false;
-    const current = tasks[0];
-    if (current === undefined) return;
-    const { deadlineMs } = current.task;
-    deadline = setTimeout(() => {
-      const error = inPostprocess
-        ? new WetreadError('model.postprocess-failed', `postprocess did not return within ${deadlineMs} ms`)
-        : new WetreadError('model.deadline-exceeded', `${current.task.job.pack}: ${deadlineMs} ms`);
-      kill(error);
-    }, deadlineMs);
+    for (const taken of tasks.slice(0, atOnce))
+      taken.deadline ??= setTimeout(() => overdue(taken), allowedMs(taken.task));
+  }
+
+  /** Jobs that take turns on one processor wait for each other; those that wait for a server do not. */
+  const allowedMs = ({ deadlineMs }: Task): number =>
+    runtime.kind === 'kserve' ? deadlineMs + remoteGraceMs : deadlineMs * atOnce;
+
+  function overdue({ id, task }: TakenTask): void {
+    // Code that does not return stops every picture of this process; only its own is at fault.
+    culprit = inPostprocess ?? id;
+    const allowed = allowedMs(task);
+    const error =
+      inPostprocess === undefined
+        ? new WetreadError('model.deadline-exceeded', `${task.job.pack}: ${allowed} ms`)
+        : new WetreadError('model.postprocess-failed', `postprocess did not return within ${allowed} ms`);
+    kill(error);
   }
 
   function settle(id: number, settleTask: (task: Task) => void): void {
@@ -108,6 +129,8 @@ export function modelWorker({ packs, provider, threads, logger, onFree, onEnd }:
       tasks.findIndex((one) => one.id === id),
       1,
     );
+    clearTimeout(done?.deadline);
+    if (inPostprocess === id) inPostprocess = undefined;
     runs += 1;
     watch();
     if (done !== undefined) settleTask(done.task);
@@ -115,8 +138,15 @@ export function modelWorker({ packs, provider, threads, logger, onFree, onEnd }:
     else onFree();
   }
 
+  /** Of the shared file: as many as there are places. */
+  function freeStretch(): number {
+    const used = new Set(tasks.map(({ stretch }) => stretch));
+    return Array.from({ length: depth }, (_, stretch) => stretch).find((stretch) => !used.has(stretch)) ?? depth;
+  }
+
   const startTimer = setTimeout(() => {
-    kill(new WetreadError('model.provider-unavailable', `${provider}: not ready after ${startDeadlineMs / 1000} s`));
+    const where = runtime.kind === 'kserve' ? runtime.url : runtime.provider;
+    kill(new WetreadError('model.provider-unavailable', `${where}: not ready after ${startDeadlineMs / 1000} s`));
   }, startDeadlineMs);
 
   child.on('message', (report: Report) => {
@@ -124,13 +154,13 @@ export function modelWorker({ packs, provider, threads, logger, onFree, onEnd }:
       case 'ready':
         clearTimeout(startTimer);
         if (state === 'starting') state = 'ready';
-        ready.resolve(report.probeMs);
+        ready.resolve(report.networks);
         break;
       case 'not-ready':
         kill(new WetreadError(report.fault.code, report.fault.detail));
         break;
       case 'postprocessing':
-        inPostprocess = tasks[0]?.id === report.id;
+        inPostprocess = report.id;
         break;
       case 'answer': {
         const { kind: _, id, rssBytes: bytes, ...answer } = report;
@@ -138,6 +168,13 @@ export function modelWorker({ packs, provider, threads, logger, onFree, onEnd }:
         settle(id, (task) => task.resolve(answer));
         break;
       }
+      case 'computing':
+        if (inPostprocess === report.id) inPostprocess = undefined;
+        break;
+      case 'too-large':
+        culprit = undefined;
+        kill(new WetreadError('model.memory-exceeded', `${mb(report.rssBytes)} of ${mb(report.limitBytes)} MB`));
+        break;
       case 'fault': {
         const { code, detail } = report.fault;
         settle(report.id, (task) => task.reject(new WetreadError(code, detail)));
@@ -150,13 +187,16 @@ export function modelWorker({ packs, provider, threads, logger, onFree, onEnd }:
     if (state === 'ended') return;
     const wasStarting = state === 'starting';
     state = 'ended';
-    clearTimeout(deadline);
     clearTimeout(startTimer);
-    const [current, ...behind] = tasks.splice(0);
-    const unbegun = behind.map(({ task }) => task).filter(({ abandoned }) => !abandoned);
+    shared?.close();
+    for (const { deadline } of tasks) clearTimeout(deadline);
+    // Who is at fault is known when a deadline passed; when the process fell, it may be any that was begun.
+    const atFault = tasks.filter(({ id }, place) => (culprit === undefined ? place < atOnce : id === culprit));
+    const unbegun = tasks.filter((one) => !atFault.includes(one) && !one.task.abandoned).map(({ task }) => task);
+    tasks.length = 0;
     const died = new WetreadError('model.process-died', reason);
     const error = ended instanceof WetreadError ? ended : died;
-    current?.task.reject(error);
+    for (const { task } of atFault) task.reject(error);
     ready.reject(error);
     gone.resolve();
     if (ended === 'closed' || ended === 'retired') onEnd({ kind: ended, unbegun });
@@ -166,7 +206,7 @@ export function modelWorker({ packs, provider, threads, logger, onFree, onEnd }:
   child.on('exit', (code, signal) => finish(signal === null ? `exit code ${code}` : signal));
   child.on('error', (error) => finish(error.message));
 
-  send({ kind: 'start', packs, provider, threads });
+  send({ kind: 'start', packs, runtime, atOnce, maxRssBytes });
 
   return {
     pid: child.pid,
@@ -190,9 +230,11 @@ export function modelWorker({ packs, provider, threads, logger, onFree, onEnd }:
     take(task) {
       const id = nextId;
       nextId += 1;
-      tasks.push({ id, task });
-      if (tasks.length === 1) watch();
-      send({ kind: 'run', id, ...task.job });
+      const stretch = freeStretch();
+      tasks.push({ id, task, stretch, deadline: undefined });
+      watch();
+      const order: RunOrder = { kind: 'run', id, ...task.job };
+      send(shared?.write(order, stretch) ?? order);
     },
     retire() {
       if (state === 'ready') state = 'retiring';
@@ -204,6 +246,8 @@ export function modelWorker({ packs, provider, threads, logger, onFree, onEnd }:
     },
   };
 }
+
+const mb = (bytes: number): number => Math.round(bytes / 2 ** 20);
 
 /** A model process has no business with the service's secrets: pack code runs there. */
 function environmentForModels(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {

@@ -1,32 +1,82 @@
 /** Networks computed here by ONNX Runtime: one session each, on the one execution provider that was asked for. */
 import { InferenceSession, listSupportedBackends, Tensor as OnnxTensor } from 'onnxruntime-node';
 import { WetreadError } from '../domain/errors.ts';
+import { batched } from './batched.ts';
 import { fits, type Network, type NetworkSpec, type Tensor, type Tensors } from './network.ts';
-import type { ExecutionProvider } from './process-messages.ts';
+import {
+  differenceBetween,
+  emptyFeeds,
+  largestDifferenceAllowed,
+  mustNotHaveFallenBack,
+  pictureFeeds,
+  whereNodesRan,
+} from './probe.ts';
+import type { NetworkFacts, RuntimeChoice } from './process-messages.ts';
 
-export type OnnxRuntimeOptions = { readonly provider: ExecutionProvider; readonly threads: number };
+type Choice = Extract<RuntimeChoice, { kind: 'onnx-runtime' }>;
 
-export type OpenedNetwork = {
-  readonly network: Network;
-  /** First run, on an empty picture. */ readonly probeMs: number;
-};
+export type OpenedNetwork = { readonly network: Network; readonly facts: NetworkFacts };
 
 /** Throws `model.provider-unavailable` or, where the file is at fault, `model.pack-invalid`. */
-export async function openNetwork(spec: NetworkSpec, options: OnnxRuntimeOptions): Promise<OpenedNetwork> {
-  const session = await openSession(spec, options);
+export async function openOnnxNetwork(spec: NetworkSpec, choice: Choice): Promise<OpenedNetwork> {
+  verifyProvider(choice.provider);
+  const facts = choice.provider === 'cpu' ? {} : await proveProvider(spec, choice);
+  const session = await openSession(spec, choice);
   verifyInterface(session, spec);
-  const network = networkOf(session, Object.keys(spec.outputs));
-  return { network, probeMs: await probe(network, spec, options) };
+  const network = networkOf(session, spec);
+  const probeMs = await firstRun(network, spec, choice);
+  return {
+    network: batched(network, spec, choice.batch),
+    facts: { pack: spec.pack, network: spec.network, probeMs, ...facts },
+  };
 }
 
-export function verifyProvider(provider: ExecutionProvider): void {
+function verifyProvider(provider: string): void {
   if (listSupportedBackends().some(({ name }) => name === provider)) return;
   throw new WetreadError('model.provider-unavailable', `${provider} is not part of this ONNX Runtime`);
 }
 
+/** The same picture on the provider and on the processor: the answers must agree, and the work must have been done there. */
+async function proveProvider(
+  spec: NetworkSpec,
+  choice: Choice,
+): Promise<Pick<NetworkFacts, 'differenceFromCpu' | 'nodesOnCpu'>> {
+  const { provider } = choice;
+  const feeds = pictureFeeds(spec);
+  let answer: Tensors = {};
+  const ran = await whereNodesRan(async (profileFilePrefix) => {
+    const session = await openSession(spec, choice, { enableProfiling: true, profileFilePrefix });
+    try {
+      verifyInterface(session, spec);
+      answer = await networkOf(session, spec)
+        .run(feeds)
+        .catch((thrown: unknown) => {
+          throw firstRunFault(thrown, spec, provider);
+        });
+    } finally {
+      session.endProfiling();
+      await session.release();
+    }
+  });
+  mustNotHaveFallenBack(provider, ran);
+  const onCpu = await openSession(spec, { ...choice, provider: 'cpu' });
+  const expected = await networkOf(onCpu, spec).run(feeds);
+  await onCpu.release();
+  const difference = differenceBetween(answer, expected);
+  if (difference !== undefined && !(difference <= largestDifferenceAllowed)) {
+    const words = `${provider} answers differently from the processor: by ${(100 * difference).toPrecision(2)} % of the largest value`;
+    throw new WetreadError('model.provider-unavailable', `${words} (${spec.pack}, ${spec.network})`);
+  }
+  return {
+    ...(difference !== undefined && { differenceFromCpu: difference }),
+    ...(ran.count > 0 && { nodesOnCpu: { count: ran.count, of: ran.of } }),
+  };
+}
+
 async function openSession(
   { weightsFile }: NetworkSpec,
-  { provider, threads }: OnnxRuntimeOptions,
+  { provider, threads }: Choice,
+  more: InferenceSession.SessionOptions = {},
 ): Promise<InferenceSession> {
   try {
     // One provider only: with a second in the list the runtime would quietly take that one.
@@ -35,18 +85,27 @@ async function openSession(
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       logSeverityLevel: 3,
+      ...more,
     });
   } catch (thrown) {
-    const message = firstLine(thrown);
+    const message = openingFault(firstLine(thrown));
     if (provider === 'cpu') throw new WetreadError('model.pack-invalid', `${weightsFile}: ${message}`);
     // The file is at fault only when the processor cannot open it either.
     const opensOnCpu = await InferenceSession.create(weightsFile, { executionProviders: ['cpu'] }).then(
-      () => true,
+      (session) => session.release().then(() => true),
       () => false,
     );
     if (opensOnCpu) throw new WetreadError('model.provider-unavailable', `${provider}: ${message}`);
     throw new WetreadError('model.pack-invalid', `${weightsFile}: ${message}`);
   }
+}
+
+/** "Fatal error: com.example:Blur(-1) is not a registered function/op": said so that its author knows what to do. */
+function openingFault(message: string): string {
+  const unknown = /(\S+?):(\w+)\(-?\d+\) is not a registered function\/op/.exec(message);
+  return unknown === null
+    ? message
+    : `uses the operator ${unknown[1]}:${unknown[2]}, which is not part of ONNX Runtime; libraries of custom operators are not loaded`;
 }
 
 /** The tensors the manifest names must be those of the file. */
@@ -78,7 +137,8 @@ function verifyInterface(session: InferenceSession, { inputs, outputs, manifestF
   }
 }
 
-function networkOf(session: InferenceSession, wanted: readonly string[]): Network {
+function networkOf(session: InferenceSession, { outputs }: NetworkSpec): Network {
+  const wanted = Object.keys(outputs);
   return {
     async run(feeds) {
       let results: InferenceSession.ReturnType;
@@ -96,50 +156,29 @@ function networkOf(session: InferenceSession, wanted: readonly string[]): Networ
 
 const onnxFeeds = (feeds: Tensors): Record<string, OnnxTensor> =>
   Object.fromEntries(
-    Object.entries(feeds).map(([name, { type, data, dims }]) => [name, new OnnxTensor(type, data as OnnxTensor['data'], dims)]),
+    Object.entries(feeds).map(([name, { type, data, dims }]) => [
+      name,
+      new OnnxTensor(type, data as OnnxTensor['data'], dims),
+    ]),
   );
 
-/** A first run on an empty picture: proves the provider, and leaves the session warm. */
-async function probe(network: Network, spec: NetworkSpec, { provider }: OnnxRuntimeOptions): Promise<number> {
+/** Leaves the session warm. */
+async function firstRun(network: Network, spec: NetworkSpec, { provider }: Choice): Promise<number> {
+  const feeds = emptyFeeds(spec);
   const started = performance.now();
   try {
-    await network.run(emptyFeeds(spec));
+    await network.run(feeds);
   } catch (thrown) {
-    const [code, where] =
-      provider === 'cpu'
-        ? (['model.pack-invalid', spec.weightsFile] as const)
-        : (['model.provider-unavailable', provider] as const);
-    const words = thrown instanceof WetreadError ? (thrown.detail ?? thrown.message) : firstLine(thrown);
-    throw new WetreadError(code, `${where}: the first run failed: ${words}`);
+    throw firstRunFault(thrown, spec, provider);
   }
   return performance.now() - started;
 }
 
-/** Zeros of the declared shapes. */
-export function emptyFeeds({ inputs, batch }: NetworkSpec): Tensors {
-  return Object.fromEntries(
-    Object.entries(inputs).map(([name, { type, shape }]) => {
-      const dims = shape.map((size, axis) => (typeof size === 'number' ? size : axis === 0 ? batch : 1));
-      const length = dims.reduce((product, size) => product * size, 1);
-      return [name, emptyTensor(type, dims, length)];
-    }),
-  );
-}
-
-function emptyTensor(type: Tensor['type'], dims: readonly number[], length: number): Tensor {
-  switch (type) {
-    case 'float32':
-      return { type, dims, data: new Float32Array(length) };
-    case 'float16':
-      return { type, dims, data: new Float16Array(length) };
-    case 'int64':
-      return { type, dims, data: new BigInt64Array(length) };
-    case 'int32':
-      return { type, dims, data: new Int32Array(length) };
-    case 'uint8':
-    case 'bool':
-      return { type, dims, data: new Uint8Array(length) };
-  }
+function firstRunFault(thrown: unknown, { weightsFile }: NetworkSpec, provider: string): WetreadError {
+  const words = thrown instanceof WetreadError ? (thrown.detail ?? thrown.message) : firstLine(thrown);
+  return provider === 'cpu'
+    ? new WetreadError('model.pack-invalid', `${weightsFile}: the first run failed: ${words}`)
+    : new WetreadError('model.provider-unavailable', `${provider}: the first run failed: ${words}`);
 }
 
 const firstLine = (thrown: unknown): string =>

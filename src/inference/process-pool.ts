@@ -9,7 +9,7 @@ import {
   type Task,
   type WorkerEnd,
 } from './model-worker.ts';
-import type { ExecutionProvider, ServedPack } from './process-messages.ts';
+import type { BatchRule, ExecutionProvider, NetworkFacts, RuntimeChoice, ServedPack } from './process-messages.ts';
 
 export type { PoolAnswer, PoolJob } from './model-worker.ts';
 
@@ -19,6 +19,10 @@ export type PoolOptions = {
   /** Of each process. */
   readonly threads: number;
   readonly provider: ExecutionProvider;
+  /** Waiting pictures share a run where a network has a batch axis. */
+  readonly batch?: BatchRule;
+  /** A KServe v2 server that computes the networks; provider and threads are then its own affair. */
+  readonly server?: InferenceServer;
   readonly logger: Logger;
   /** Pictures that may wait; one more is refused with `model.queue-full`. */
   readonly queueLimit?: number;
@@ -28,8 +32,16 @@ export type PoolOptions = {
   readonly maxRssBytes?: number;
 };
 
+export type InferenceServer = {
+  readonly url: string;
+  readonly authorization?: string;
+  /** Of each process. */
+  readonly requestsAtOnce: number;
+};
+
 export type PoolStatus = {
-  readonly provider: ExecutionProvider;
+  /** The execution provider, or the protocol of the server. */
+  readonly provider: string;
   readonly threads: number;
   readonly processes: readonly {
     readonly pid: number | undefined;
@@ -43,6 +55,7 @@ export type PoolStatus = {
   readonly deaths: number;
   /** First run of each pack at the start, in ms; proof that the provider works. */
   readonly probeMs: Readonly<Record<string, number>>;
+  readonly networks: readonly NetworkFacts[];
   /** Why no process can be started, while that is so. */
   readonly fault?: string;
 };
@@ -59,7 +72,10 @@ export interface ProcessPool {
 const startDelays = [0, 200, 1_000, 5_000, 15_000];
 
 export function processPool(options: PoolOptions): ProcessPool {
-  const { packs, processes, provider, threads, logger } = options;
+  const { packs, processes, threads, logger } = options;
+  const runtime = runtimeOf(options);
+  const provider = providerName(options);
+  const atOnce = runtime.kind === 'kserve' ? runtime.requestsAtOnce : Math.max(1, runtime.batch.most);
   const { queueLimit = 64, maxRuns = 5_000, maxAgeMs = 12 * 3_600_000, maxRssBytes = 4 * 1024 ** 3 } = options;
   const deadlines = new Map(packs.map(({ manifest }) => [manifest.name, manifest.deadlineMs]));
   const workers = new Set<ModelWorker>();
@@ -69,22 +85,24 @@ export function processPool(options: PoolOptions): ProcessPool {
   let failedStarts = 0;
   let fault: WetreadError | undefined;
   let closed = false;
-  let probeMs: Readonly<Record<string, number>> = {};
+  let networks: readonly NetworkFacts[] = [];
 
   async function start(): Promise<void> {
     const worker = modelWorker({
       packs,
-      provider,
-      threads,
+      runtime,
+      atOnce,
+      // Above the one limit it is replaced between two runs; far above it, in the middle of one.
+      maxRssBytes: maxRssBytes * 1.5,
       logger,
       onFree: dispatch,
       onEnd: (how) => replace(worker, how),
     });
     workers.add(worker);
-    probeMs = await worker.ready;
+    networks = await worker.ready;
     failedStarts = 0;
     fault = undefined;
-    logger.info('model process ready', { pid: worker.pid, executionProvider: provider, threads, probeMs });
+    logger.info('model process ready', { pid: worker.pid, executionProvider: provider, threads, networks });
     dispatch();
   }
 
@@ -175,7 +193,8 @@ export function processPool(options: PoolOptions): ProcessPool {
       waiting: waiting.length,
       running: [...workers].reduce((sum, { load }) => sum + load, 0),
       deaths,
-      probeMs,
+      probeMs: probeMsOf(networks),
+      networks,
       ...(fault && { fault: fault.message }),
     }),
     async close() {
@@ -188,4 +207,20 @@ export function processPool(options: PoolOptions): ProcessPool {
         task.reject(new WetreadError('model.process-died', 'the service is stopping'));
     },
   };
+}
+
+const runtimeOf = ({ server, provider, threads, batch }: PoolOptions): RuntimeChoice =>
+  server === undefined
+    ? { kind: 'onnx-runtime', provider, threads, batch: batch ?? { most: 1, waitMs: 0 } }
+    : { kind: 'kserve', ...server };
+
+/** As cards' provenance, logs and metrics name it. */
+export const providerName = ({ server, provider }: Pick<PoolOptions, 'server' | 'provider'>): string =>
+  server === undefined ? provider : /^grpcs?:/.test(server.url) ? 'kserve-grpc' : 'kserve-http';
+
+/** Of each pack: all its networks together. */
+function probeMsOf(networks: readonly NetworkFacts[]): Readonly<Record<string, number>> {
+  const sums: Record<string, number> = {};
+  for (const { pack, probeMs } of networks) sums[pack] = (sums[pack] ?? 0) + probeMs;
+  return sums;
 }
