@@ -13,6 +13,7 @@ import { decodeInstance } from '../src/dicom/instance.ts';
 import { studyUid, type StudyUid } from '../src/domain/ids.ts';
 import { silentLogger } from '../src/domain/log.ts';
 import { leaveRoomForPictures } from '../src/heap.ts';
+import { arrangeSeries } from '../src/dicom/volume/arrange.ts';
 import { analyseStudy } from '../src/pipeline/analyse-study.ts';
 import type { BenchRow } from './row.ts';
 import type { NetworkInput, NetworkManifest } from '../src/kit/model-pack.ts';
@@ -63,6 +64,7 @@ export async function benchArrival(): Promise<BenchRow[]> {
     };
     const parts = {
       archive: theArchive(config, silentLogger),
+      arrange: arrangeSeries,
       chart: theChart(config, silentLogger, keys).chart,
       decoder,
       models,

@@ -16,6 +16,7 @@ import { loadHooks } from './cds/load-hooks.ts';
 import { cdsRouter } from './cds/router.ts';
 import type { Config } from './config.ts';
 import { decoderPool } from './dicom/decoder-pool.ts';
+import { arrangeSeries } from './dicom/volume/arrange.ts';
 import { asWetreadError, WetreadError } from './domain/errors.ts';
 import type { StudyEvent } from './domain/event.ts';
 import type { Logger } from './domain/log.ts';
@@ -107,7 +108,8 @@ async function openAll(
     };
 
     const { register, readings, orders } = store;
-    const parts = { archive, decoder, chart: chart.chart, models, register, orders, readings, logger };
+    const arrange = arrangeSeries;
+    const parts = { archive, arrange, decoder, chart: chart.chart, models, register, orders, readings, logger };
     await store.workStudies((job) => counting(() => analyseStudy(parts, job), counted.studyEnded), {
       concurrency: config.WETREAD_STUDIES_AT_ONCE,
     });

@@ -1,5 +1,6 @@
 /** A decoded picture with the geometry that measurements need. */
 import type { SeriesUid, SopUid, StudyUid } from './ids.ts';
+import type { SlicePlace } from './slice.ts';
 
 export type PixelArray = Uint8Array | Int8Array | Uint16Array | Int16Array | Uint32Array | Int32Array;
 
@@ -10,6 +11,7 @@ export type Photometric =
   | 'PALETTE COLOR'
   | 'YBR_FULL'
   | 'YBR_FULL_422'
+  | 'YBR_PARTIAL_422'
   | 'YBR_ICT'
   | 'YBR_RCT'
   | 'YBR_PARTIAL_420';
@@ -66,4 +68,6 @@ export type ImageTags = {
   readonly patientSex?: string;
   readonly manufacturer?: string;
   readonly acquiredAt?: string;
+  /** Of a slice that was chosen from a stack: worked out from the headers of all. */
+  readonly slice?: SlicePlace;
 };

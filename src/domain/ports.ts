@@ -5,8 +5,8 @@ import type { Finding, FindingDraft, Landmark, PackIdentity, Reading, Reviewer }
 import type { FindingId, PatientId, ReadingId, SeriesUid, SopUid, StudyUid } from './ids.ts';
 import type { GreyImage, Spacing, ImageTags, StoredPixels } from './image.ts';
 import type { Outcome, SelectionNote } from './outcome.ts';
+import type { SelectionRule } from './selection.ts';
 import type {
-  BodyRegion,
   ChartLink,
   ImagingOrder,
   InstanceMetadata,
@@ -69,19 +69,17 @@ export interface ImageDecoder {
 /** What a pack wants to read, and the running of it. */
 export interface ModelRunner {
   readonly packs: readonly PackSummary[];
-  /** Throws `model.*` errors. */
-  run(pack: PackIdentity, image: GreyImage, signal?: AbortSignal): Promise<ModelAnswer>;
+  /** Several pictures for a pack that reads a series as a whole. Throws `model.*` errors. */
+  run(pack: PackIdentity, image: GreyImage | readonly GreyImage[], signal?: AbortSignal): Promise<ModelAnswer>;
 }
 
-export type PackSummary = PackIdentity & {
-  readonly modalities: readonly string[];
-  readonly regions: readonly BodyRegion[];
-  readonly views: readonly string[];
-  readonly intendedUse: string;
-  readonly trainedOn: string;
-  readonly limitations: readonly string[];
-  readonly demonstration: boolean;
-};
+export type PackSummary = PackIdentity &
+  SelectionRule & {
+    readonly intendedUse: string;
+    readonly trainedOn: string;
+    readonly limitations: readonly string[];
+    readonly demonstration: boolean;
+  };
 
 export type ModelAnswer = {
   readonly findings: readonly FindingDraft[];

@@ -72,11 +72,10 @@ export async function loadPack(folder: string, name: string): Promise<LoadedPack
 }
 
 function summaryOf(identity: PackIdentity, manifest: PackManifest): PackSummary {
+  const { spacing: _, ...rule } = manifest.selection;
   return {
     ...identity,
-    modalities: manifest.selection.modalities,
-    regions: manifest.selection.regions,
-    views: manifest.selection.views,
+    ...rule,
     intendedUse: manifest.intendedUse,
     trainedOn: manifest.trainedOn,
     limitations: [...manifest.contraindications, ...manifest.limitations],

@@ -13,18 +13,7 @@ import {
   type NetworkManifest,
   type Weights,
 } from './network-manifest.ts';
-
-/** Regions a pack may declare: the words of `src/domain/study.ts`. */
-const regions = [
-  'lumbar-spine',
-  'thoracic-spine',
-  'cervical-spine',
-  'whole-spine',
-  'chest',
-  'pelvis',
-  'limb',
-  'other',
-] as const;
+import { selection } from './selection-manifest.ts';
 
 const sentence = z.string().trim().min(1);
 const networkName = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, 'must be lower case letters, digits and hyphens');
@@ -89,14 +78,7 @@ export const packManifest = z
     demonstration: z
       .boolean()
       .describe('True until the model is shown to work on at least 100 real external pictures.'),
-    selection: z
-      .strictObject({
-        modalities: z.array(z.string().regex(/^[A-Z]{2,16}$/, 'must be DICOM modalities such as DX')).min(1),
-        regions: z.array(z.enum(regions)).min(1),
-        views: z.array(z.enum(['lateral', 'frontal', 'oblique', 'axial'])).min(1),
-        spacing: z.enum(['required', 'optional']).describe('Whether a picture without a pixel size can be read.'),
-      })
-      .describe('Which pictures the model is for. Headers are hints: a missing tag excludes nothing.'),
+    selection,
     weights: weights.optional(),
     input: networkInput.extend({ tensor: z.string().min(1) }).optional(),
     outputs: z.record(z.string().min(1), networkOutput).optional(),

@@ -2,6 +2,7 @@
 import { WetreadError } from '../domain/errors.ts';
 import type { StudyUid, PatientId } from '../domain/ids.ts';
 import type { Logger } from '../domain/log.ts';
+import type { SelectionNote } from '../domain/outcome.ts';
 import type {
   Archive,
   Chart,
@@ -12,17 +13,18 @@ import type {
   StudyRegister,
 } from '../domain/ports.ts';
 import type { ReadReason } from '../domain/event.ts';
-import type { Reading } from '../domain/finding.ts';
+import type { ArrangeSeries } from '../domain/slice.ts';
 import type { SeriesSummary, StudySummary } from '../domain/study.ts';
 import { linkToChart } from './link-to-chart.ts';
 import { loadImages } from './load-images.ts';
-import { runModels, type PackFailure } from './run-models.ts';
+import { runModels, type Read } from './run-models.ts';
 import { selectSeries } from './select-series.ts';
 import { sideBySide } from './side-by-side.ts';
 import { contentsOf, whatToRead } from './what-to-read.ts';
 
 export type AnalysisParts = {
   readonly archive: Archive;
+  readonly arrange: ArrangeSeries;
   readonly decoder: ImageDecoder;
   readonly chart: Chart;
   readonly models: ModelRunner;
@@ -65,24 +67,30 @@ export async function analyseStudy(parts: AnalysisParts, job: AnalysisJob): Prom
   if (looksAgain && instanceCount !== undefined && instanceCount === (await register.get(job.studyUid))?.instanceCount)
     return log.info('nothing new in the archive');
 
-  const { chosen, notes } = selectSeries(models.packs, study, series);
+  const { arrange } = parts;
+  const { chosen, notes } = await selectSeries({ packs: models.packs, archive, arrange }, study, series, signal);
   const contents = await contentsOf(archive, job.studyUid, chosen, signal);
   const readBefore = await parts.readings.forStudy(job.studyUid, 'all');
   const todo = whatToRead(models.packs, contents, readBefore, job.packs);
   const toLoad = chosen.filter(({ pack }) => todo.packs.has(pack));
   for (const reading of todo.return) await parts.readings.reinstate(reading);
   const standing = [...todo.stay, ...todo.return];
-  const analysed = (more: readonly Reading[], packFailures: readonly PackFailure[]) =>
+  const analysed = ({ readings, packFailures, notes: more }: Read) =>
     register.settle(
       job.studyUid,
       {
         kind: 'analysed',
-        readings: [...standing, ...more.map(({ id }) => id)],
-        selection: notes,
+        readings: [...standing, ...readings.map(({ id }) => id)],
+        selection: [...notes, ...more],
         packFailures,
       },
       instanceCount,
     );
+  const skipped = (more: readonly SelectionNote[]) => {
+    log.info('study skipped', { reason: 'no-pack-applies' });
+    const selection = [...notes, ...more];
+    return register.settle(job.studyUid, { kind: 'skipped', reason: 'no-pack-applies', selection }, instanceCount);
+  };
 
   const describe = async (until: AbortSignal) =>
     register.describe(study, await linkToChart(parts, study, job.patientId, until));
@@ -90,29 +98,28 @@ export async function analyseStudy(parts: AnalysisParts, job: AnalysisJob): Prom
     await describe(signal);
     if (standing.length > 0) {
       log.info('every pack has read these pictures');
-      return analysed([], []);
+      return analysed({ readings: [], packFailures: [], notes: [] });
     }
-    log.info('study skipped', { reason: 'no-pack-applies' });
-    const skipped = { kind: 'skipped', reason: 'no-pack-applies', selection: notes } as const;
-    return register.settle(job.studyUid, skipped, instanceCount);
+    return skipped([]);
   }
   if (looksAgain) await register.begin(job.studyUid, job.attempt);
 
   // The pictures come while the chart is asked. A film that cannot be read is still put in its chart, where it is said to be unread.
-  const [record, images] = await sideBySide(
-    describe,
-    (until) => loadImages({ archive, decoder: parts.decoder }, job.studyUid, toLoad, until),
-    signal,
-  );
-  log.info('images loaded', { series: toLoad.length, images: images.length });
-
-  const { readings, packFailures } = await runModels(parts, record, toLoad, images, contents, signal);
-  // Nothing answered at all: that is the study's failure, not a footnote.
-  if (standing.length + readings.length === 0 && packFailures[0] !== undefined)
-    throw new WetreadError(packFailures[0].code);
-  for (const reading of readings) await parts.readings.save(reading);
-  await analysed(readings, packFailures);
-  log.info('study read', { readings: readings.length, packFailures: packFailures.length });
+  const pictures = loadImages({ archive, decoder: parts.decoder }, job.studyUid, toLoad, signal);
+  try {
+    const record = await describe(signal);
+    const read = await runModels(parts, record, pictures, contents, signal);
+    // Nothing answered at all: that is the study's failure, not a footnote.
+    if (standing.length + read.readings.length === 0) {
+      if (read.packFailures[0] !== undefined) throw new WetreadError(read.packFailures[0].code);
+      return await skipped(read.notes);
+    }
+    for (const reading of read.readings) await parts.readings.save(reading);
+    await analysed(read);
+    log.info('study read', { readings: read.readings.length, packFailures: read.packFailures.length });
+  } finally {
+    await pictures.return?.();
+  }
 }
 
 async function findStudy(archive: Archive, studyUid: StudyUid, signal: AbortSignal): Promise<StudySummary> {

@@ -1,42 +1,78 @@
-/** Fetches and decodes the chosen series; one bad object does not hide the good ones beside it. */
+/** Fetches and decodes what was chosen, a few pictures ahead of the models and never a study at once. */
 import { asWetreadError, WetreadError } from '../domain/errors.ts';
-import type { SeriesUid, StudyUid } from '../domain/ids.ts';
+import type { SeriesUid, SopUid, StudyUid } from '../domain/ids.ts';
 import type { GreyImage } from '../domain/image.ts';
 import type { Archive, ImageDecoder } from '../domain/ports.ts';
-import type { ChosenSeries } from './select-series.ts';
+import { ahead } from './ahead.ts';
+import type { ChosenSeries, ChosenSlice } from './select-series.ts';
 
-export async function loadImages(
-  { archive, decoder }: { archive: Archive; decoder: ImageDecoder },
+/** One picture for the packs that read pictures, or one stack for the pack that reads stacks. */
+export type Loaded =
+  | { readonly kind: 'picture'; readonly packs: readonly string[]; readonly image: GreyImage }
+  | { readonly kind: 'stack'; readonly packs: readonly string[]; readonly images: readonly GreyImage[] }
+  /** What could not be read. */
+  | {
+      readonly kind: 'fault';
+      readonly packs: readonly string[];
+      readonly seriesUid: SeriesUid;
+      readonly error: WetreadError;
+    };
+
+/** Decoded pictures that wait for the models. A film is 30 MB as numbers; two hide the archive's delay. */
+const picturesAhead = 2;
+
+/**
+ * Begins at once, and stops fetching when nobody takes what came. `return` ends it early. A damaged object is a fault of
+ * its own beside good pictures; anything else ends the stream by throwing.
+ */
+export function loadImages(
+  parts: { readonly archive: Archive; readonly decoder: ImageDecoder },
   study: StudyUid,
   chosen: readonly ChosenSeries[],
   signal: AbortSignal,
-): Promise<GreyImage[]> {
-  const images: GreyImage[] = [];
-  let firstFault: WetreadError | undefined;
-  for (const series of new Set(chosen.map(({ seriesUid }) => seriesUid))) {
-    for await (const decoded of decodeSeries(archive, decoder, study, series, signal)) {
-      if (decoded instanceof WetreadError) firstFault ??= decoded;
-      else images.push(...decoded);
-    }
-  }
-  if (images.length === 0) throw firstFault ?? new WetreadError('dicom.no-pixel-data');
-  return images;
+): AsyncIterableIterator<Loaded, void, void> {
+  return ahead((until) => everything(parts, study, chosen, until), picturesAhead, signal);
 }
 
-async function* decodeSeries(
-  archive: Archive,
+async function* everything(
+  parts: { readonly archive: Archive; readonly decoder: ImageDecoder },
+  study: StudyUid,
+  chosen: readonly ChosenSeries[],
+  signal: AbortSignal,
+): AsyncGenerator<Loaded, void, void> {
+  const whole = chosen.filter(({ slices }) => slices === undefined);
+  for (const [seriesUid, own] of Map.groupBy(whole, ({ seriesUid }) => seriesUid)) {
+    const packs = own.map(({ pack }) => pack);
+    const files = parts.archive.fetchSeries(study, seriesUid, signal);
+    for await (const found of decoded(parts.decoder, study, files, signal)) {
+      if (found instanceof WetreadError) yield { kind: 'fault', packs, seriesUid, error: found };
+      else yield { kind: 'picture', packs, image: found };
+    }
+  }
+  for (const { pack, seriesUid, slices } of chosen) {
+    if (slices !== undefined) yield* stackOf(parts, study, { pack, seriesUid, slices }, signal);
+  }
+}
+
+async function* decoded(
   decoder: ImageDecoder,
   study: StudyUid,
-  series: SeriesUid,
+  files: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
-): AsyncGenerator<GreyImage[] | WetreadError> {
-  for await (const file of archive.fetchSeries(study, series, signal)) {
+  framesOf?: (sop: SopUid) => readonly number[],
+): AsyncGenerator<GreyImage | WetreadError> {
+  for await (const file of files) {
     try {
       const instance = await decoder.decode(file, signal);
       if (instance.studyUid !== study) {
         throw new WetreadError('archive.bad-answer', 'an object of another study came back');
       }
-      yield Array.from({ length: instance.pixels.frames }, (_, frame) => instance.grey(frame));
+      const count = instance.pixels.frames;
+      const wanted = framesOf?.(instance.sopUid) ?? Array.from({ length: count }, (_, frame) => frame);
+      for (const frame of wanted) {
+        if (frame >= count) throw new WetreadError('dicom.corrupt-pixel-data', `frame ${frame + 1} of ${count}`);
+        yield instance.grey(frame);
+      }
     } catch (thrown) {
       const error = asWetreadError(thrown);
       // A fault of the file is this picture's alone; anything else may pass and stops the whole job.
@@ -45,3 +81,32 @@ async function* decodeSeries(
     }
   }
 }
+
+/** More unreadable slices than this, and what is left is not the stack that was chosen. */
+const mostFaults = 0.25;
+
+async function* stackOf(
+  { archive, decoder }: { readonly archive: Archive; readonly decoder: ImageDecoder },
+  study: StudyUid,
+  { pack, seriesUid, slices }: Required<ChosenSeries>,
+  signal: AbortSignal,
+): AsyncGenerator<Loaded, void, void> {
+  const packs = [pack];
+  const byObject = Map.groupBy(slices, ({ sopUid }) => sopUid);
+  const files = archive.fetchInstances(study, seriesUid, [...byObject.keys()], signal);
+  const framesOf = (sop: SopUid) => (byObject.get(sop) ?? []).map(({ frame }) => frame);
+  const images = new Map<string, GreyImage>();
+  const faults: WetreadError[] = [];
+  for await (const found of decoded(decoder, study, files, signal, framesOf)) {
+    if (found instanceof WetreadError) faults.push(found);
+    else images.set(keyOf(found), found);
+  }
+  for (const error of faults) yield { kind: 'fault', packs, seriesUid, error };
+  const inOrder = slices.flatMap((slice) => {
+    const image = images.get(keyOf(slice));
+    return image === undefined ? [] : [{ ...image, tags: { ...image.tags, slice: slice.place } }];
+  });
+  if (inOrder.length >= (1 - mostFaults) * slices.length) yield { kind: 'stack', packs, images: inOrder };
+}
+
+const keyOf = ({ sopUid, frame }: Pick<ChosenSlice, 'sopUid' | 'frame'>): string => `${sopUid} ${frame}`;

@@ -1,59 +1,142 @@
-/** Runs every pack on the pictures chosen for it; one pack's failure is recorded and never silences the others. */
+/** Runs every pack on the pictures chosen for it, as they come; one pack's failure is recorded and never silences the others. */
 import { asWetreadError, WetreadError, type ErrorCode } from '../domain/errors.ts';
 import type { FindingDraft, PackIdentity, Reading } from '../domain/finding.ts';
 import { findingIdOf, readingIdOf } from '../domain/identity.ts';
-import type { GreyImage } from '../domain/image.ts';
+import type { SeriesUid } from '../domain/ids.ts';
 import type { Logger } from '../domain/log.ts';
-import type { ModelAnswer, ModelRunner } from '../domain/ports.ts';
+import type { SelectionNote } from '../domain/outcome.ts';
+import type { ModelAnswer, ModelRunner, PackSummary } from '../domain/ports.ts';
 import type { StudyRecord } from '../domain/study.ts';
-import type { ChosenSeries } from './select-series.ts';
+import { considerPicture } from '../kit/consider-picture.ts';
+import type { Loaded } from './load-images.ts';
 import type { Content } from './what-to-read.ts';
 
 type Parts = { readonly models: ModelRunner; readonly logger: Logger; readonly now?: () => Date };
 export type PackFailure = { readonly pack: string; readonly code: ErrorCode };
+export type Read = {
+  readonly readings: readonly Reading[];
+  readonly packFailures: readonly PackFailure[];
+  /** What single pictures said that their series could not. */
+  readonly notes: readonly SelectionNote[];
+};
 
+/** No picture is kept: each is read, and only the answer that may be reported stays. */
 export async function runModels(
   parts: Parts,
   record: StudyRecord,
-  chosen: readonly ChosenSeries[],
-  images: readonly GreyImage[],
+  pictures: AsyncIterable<Loaded>,
   contents: ReadonlyMap<string, Content>,
   signal: AbortSignal,
-): Promise<{ readings: Reading[]; packFailures: PackFailure[] }> {
-  const readings: Reading[] = [];
-  const packFailures: PackFailure[] = [];
-  for (const pack of parts.models.packs) {
-    const wanted = new Set(chosen.filter((one) => one.pack === pack.name).map(({ seriesUid }) => seriesUid));
-    const pictures = images.filter(({ seriesUid }) => wanted.has(seriesUid));
-    const content = contents.get(pack.name);
-    if (pictures.length === 0 || content === undefined) continue;
-    try {
-      readings.push(await readWith(parts, pack, record, pictures, content, signal));
-    } catch (thrown) {
-      const error = asWetreadError(thrown);
-      // What may pass is left to the job's retries, which repeat the whole study: packs that answered keep their ids.
-      if (error.row.retry) throw error;
-      parts.logger.error('pack failed', { pack: pack.name, code: error.code, cause: error });
-      packFailures.push({ pack: pack.name, code: error.code });
+): Promise<Read> {
+  const { patientId } = record;
+  if (patientId === undefined) throw new WetreadError('chart.patient-unknown');
+  const packs = new Map(parts.models.packs.map((pack) => [pack.name, { pack, ...nothingYet() }]));
+  let came = 0;
+  let firstFault: WetreadError | undefined;
+
+  for await (const loaded of pictures) {
+    if (loaded.kind === 'fault') firstFault ??= loaded.error;
+    else came += 1;
+    for (const name of loaded.packs) {
+      const state = packs.get(name);
+      if (state === undefined) continue;
+      if (loaded.kind !== 'fault') await readWith(parts, state, loaded, signal);
+      else {
+        state.fault ??= loaded.error.code;
+        note(state, loaded.seriesUid, `${loaded.error.row.says} (${loaded.error.code})`);
+      }
     }
   }
-  return { readings, packFailures };
+  if (came === 0) throw firstFault ?? new WetreadError('dicom.no-pixel-data');
+
+  const readings: Reading[] = [];
+  const packFailures: PackFailure[] = [];
+  for (const { pack, best, failure, fault, leftOut } of packs.values()) {
+    const content = contents.get(pack.name);
+    const code = failure ?? (best === undefined && !leftOut ? fault : undefined);
+    if (code !== undefined) packFailures.push({ pack: pack.name, code });
+    else if (best !== undefined && content !== undefined)
+      readings.push(readingOf({ ...record, patientId }, pack, best.answer, content, parts.now?.() ?? new Date()));
+  }
+  return { readings, packFailures, notes: [...packs.values()].flatMap(notesOf) };
 }
 
-async function readWith(
-  { models, now = () => new Date() }: Parts,
-  pack: PackIdentity,
-  record: StudyRecord,
-  pictures: readonly GreyImage[],
-  content: Content,
-  signal: AbortSignal,
-): Promise<Reading> {
-  if (record.patientId === undefined) throw new WetreadError('chart.patient-unknown');
-  const answers: ModelAnswer[] = [];
-  for (const picture of pictures) answers.push(await models.run(pack, picture, signal));
-  const answer = mostAssessable(answers);
+type State = {
+  readonly pack: PackSummary;
+  best: { readonly answer: ModelAnswer; readonly assessable: number; readonly fits: boolean } | undefined;
+  failure: ErrorCode | undefined;
+  /** Why the first picture that could not be read could not. */
+  fault: ErrorCode | undefined;
+  /** A picture was not for this pack, so that no answer is no failure. */
+  leftOut: boolean;
+  /** How many pictures of which series something was said of. */
+  readonly said: Map<string, { readonly seriesUid: SeriesUid; readonly why: string; pictures: number }>;
+};
+const nothingYet = (): Omit<State, 'pack'> => ({
+  best: undefined,
+  failure: undefined,
+  fault: undefined,
+  leftOut: false,
+  said: new Map(),
+});
 
-  const { name, version, title, sha256 } = pack;
+async function readWith(
+  { models, logger }: Parts,
+  state: State,
+  loaded: Exclude<Loaded, { kind: 'fault' }>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { pack } = state;
+  if (state.failure !== undefined) return;
+  const first = loaded.kind === 'stack' ? loaded.images[0]! : loaded.image;
+  const consideration = considerPicture(pack, first.tags);
+  const better = state.best?.fits === true && state.best.assessable > 0;
+  if (consideration.kind === 'leave' || (consideration.kind === 'last' && better)) {
+    state.leftOut = true;
+    note(state, first.seriesUid, consideration.why);
+    return;
+  }
+  try {
+    const answer = await models.run(pack, loaded.kind === 'stack' ? loaded.images : loaded.image, signal);
+    // A study often holds a front and a side view: the picture on which most could be assessed is the one that is reported.
+    const one = { answer, assessable: assessableIn(answer), fits: consideration.kind === 'read' };
+    if (state.best === undefined || isBetter(one, state.best)) state.best = one;
+  } catch (thrown) {
+    const error = asWetreadError(thrown);
+    // What may pass is left to the job's retries, which repeat the whole study: packs that answered keep their ids.
+    if (error.row.retry) throw error;
+    logger.error('pack failed', { pack: pack.name, code: error.code, cause: error });
+    state.failure = error.code;
+  }
+}
+
+const isBetter = (one: NonNullable<State['best']>, than: NonNullable<State['best']>): boolean =>
+  one.assessable > than.assessable || (one.assessable === than.assessable && one.fits && !than.fits);
+
+const assessableIn = ({ findings }: ModelAnswer): number =>
+  findings.filter((draft: FindingDraft) => draft.result.kind !== 'not-assessable').length;
+
+function note({ said }: State, seriesUid: SeriesUid, why: string): void {
+  const before = said.get(`${seriesUid} ${why}`);
+  if (before === undefined) said.set(`${seriesUid} ${why}`, { seriesUid, why, pictures: 1 });
+  else before.pictures += 1;
+}
+
+const notesOf = ({ pack, said }: State): SelectionNote[] =>
+  [...said.values()].map(({ seriesUid, why, pictures }) => ({
+    seriesUid,
+    pack: pack.name,
+    taken: false,
+    why: `${pictures} ${pictures === 1 ? 'picture' : 'pictures'} left out: ${why}`,
+  }));
+
+function readingOf(
+  record: StudyRecord & Required<Pick<StudyRecord, 'patientId'>>,
+  { name, version, title, sha256 }: PackIdentity,
+  answer: ModelAnswer,
+  content: Content,
+  now: Date,
+): Reading {
   const identity = { name, version, title, sha256 };
   const id = readingIdOf(record.studyUid, identity, content.hash);
   return {
@@ -63,7 +146,7 @@ async function readWith(
     pack: identity,
     contentHash: content.hash,
     pictures: content.pictures,
-    readAt: now().toISOString(),
+    readAt: now.toISOString(),
     executionProvider: answer.executionProvider,
     findings: answer.findings.map((draft) => ({
       ...draft,
@@ -72,11 +155,4 @@ async function readWith(
     })),
     review: { kind: 'open' },
   };
-}
-
-/** A study often holds a front and a side view: the picture on which most could be assessed is the one that is reported. */
-function mostAssessable(answers: readonly ModelAnswer[]): ModelAnswer {
-  const assessable = (answer: ModelAnswer) =>
-    answer.findings.filter((draft: FindingDraft) => draft.result.kind !== 'not-assessable').length;
-  return answers.reduce((best, answer) => (assessable(answer) > assessable(best) ? answer : best));
 }

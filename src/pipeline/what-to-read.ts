@@ -25,8 +25,8 @@ export async function contentsOf(
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, Content>> {
   const inSeries = new Map<string, readonly SopUid[]>();
-  for (const { seriesUid } of chosen) {
-    if (inSeries.has(seriesUid)) continue;
+  for (const { seriesUid, slices } of chosen) {
+    if (inSeries.has(seriesUid) || slices !== undefined) continue;
     const instances = await archive.findInstances(study, seriesUid, signal);
     inSeries.set(
       seriesUid,
@@ -35,7 +35,9 @@ export async function contentsOf(
   }
   return new Map(
     [...Map.groupBy(chosen, ({ pack }) => pack)].map(([pack, series]) => {
-      const instances = new Set(series.flatMap(({ seriesUid }) => inSeries.get(seriesUid) ?? []));
+      const instances = new Set(
+        series.flatMap(({ seriesUid, slices }) => slices?.map(({ sopUid }) => sopUid) ?? inSeries.get(seriesUid) ?? []),
+      );
       return [pack, { hash: contentHashOf([...instances]), pictures: instances.size }];
     }),
   );
