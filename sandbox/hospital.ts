@@ -7,6 +7,7 @@ import type { Reference, Resource } from '@medplum/fhirtypes';
 import type { Logger } from '../src/domain/log.ts';
 import { archiveServer } from './archive/server.ts';
 import { openFilmStore } from './archive/store.ts';
+import { worklistServer } from './archive/worklist.ts';
 import { accessTokens } from './auth/access-tokens.ts';
 import { registeredClients } from './auth/clients.ts';
 import { authServer } from './auth/server.ts';
@@ -114,6 +115,9 @@ export async function startHospital(options: HospitalOptions): Promise<Hospital>
     '/dicom-web',
     archiveServer({ films, root, faults, onRetrieved: (uid) => progress.reached(uid, 'fetched'), logger }),
   );
+  const worklist = worklistServer({ root, logger });
+  hospital.use('/dicom-web', worklist.router);
+  server.on('upgrade', (request, socket, head) => worklist.upgrade(request, socket, head) || socket.destroy());
   hospital.use('/auth', auth.router);
   hospital.use(
     '/ehr/api',
@@ -142,6 +146,7 @@ export async function startHospital(options: HospitalOptions): Promise<Hospital>
     url,
     async close() {
       progress.close();
+      worklist.close();
       await subscriptions.close();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();

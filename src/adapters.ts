@@ -5,6 +5,7 @@ import type { Config } from './config.ts';
 import type { DicomwebArchive } from './dicom/dicomweb-archive.ts';
 import { WetreadError } from './domain/errors.ts';
 import type { Logger } from './domain/log.ts';
+import type { UpsWorklist } from './events/ups-worklist.ts';
 import { backendAuthorization } from './fhir/backend-authorization.ts';
 import { fhirChart } from './fhir/chart.ts';
 import { fhirClient } from './fhir/client.ts';
@@ -12,6 +13,7 @@ import { serviceKeys, type ServiceKeys } from './fhir/service-keys.ts';
 import { loadPacks, type LoadedPack } from './inference/load-packs.ts';
 import { modelRunner, type ManagedModelRunner, type RunMetrics } from './inference/model-runner.ts';
 import { openStore, type Store } from './store/open-store.ts';
+import { worklistFromConfig } from './worklist-from-config.ts';
 
 const home = join(import.meta.dirname, '..');
 export const hooksFolder = join(home, 'hooks');
@@ -39,6 +41,17 @@ export const theArchive = (config: Config, logger: Logger, observer?: ArchiveObs
   archiveFromConfig(needed('WETREAD_DICOMWEB_URL', config.WETREAD_DICOMWEB_URL), config, {
     assertion: async (clientId, audience) => (await theKeys(config, logger)).assertion({ clientId, audience }),
     observer,
+    logger,
+  });
+
+export const theWorklist = (
+  config: Config,
+  logger: Logger,
+  parts: Pick<Parameters<typeof worklistFromConfig>[1], 'claims' | 'register'>,
+): UpsWorklist | undefined =>
+  worklistFromConfig(config, {
+    ...parts,
+    assertion: async (clientId, audience) => (await theKeys(config, logger)).assertion({ clientId, audience }),
     logger,
   });
 

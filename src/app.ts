@@ -10,6 +10,7 @@ import {
   theKeys,
   theModels,
   thePacks,
+  theWorklist,
 } from './adapters.ts';
 import { anyCaller, trustedClients } from './cds/client-trust.ts';
 import { loadHooks } from './cds/load-hooks.ts';
@@ -143,6 +144,10 @@ async function openAll(
     config.WETREAD_POLL_SECONDS === 0
       ? undefined
       : dicomwebPoll({ archive, everySeconds: config.WETREAD_POLL_SECONDS, cursors: store.cursors, announce, logger });
+  const workitems = theWorklist(config, logger, {
+    claims: store.workitems,
+    register: { announce, get: store.register.get },
+  });
   const examWatch = theExamWatch({ ...store, ...chart, archive, announce, logger });
   const hl7 = await theHl7(config, { exams: store.exams, onHeard: examWatch.soon, logger });
   const cds = cdsRouter({
@@ -205,7 +210,7 @@ async function openAll(
     await opening('WETREAD_HL7_HOST, WETREAD_HL7_PORT', () => hl7.start());
     opened.defer(() => hl7.stop());
   }
-  for (const source of [subscription, poll, examWatch]) {
+  for (const source of [subscription, poll, workitems, examWatch]) {
     if (source === undefined) continue;
     void source.start();
     opened.defer(() => source.stop());

@@ -24,21 +24,10 @@ export type ArchiveParts = {
 
 export function archiveFromConfig(baseUrl: string, config: Config, parts: ArchiveParts): DicomwebArchive {
   const { observer, logger } = parts;
-  const tls = readTlsMaterial(
-    {
-      ca: config.WETREAD_DICOMWEB_CA_FILE,
-      cert: config.WETREAD_DICOMWEB_CLIENT_CERT_FILE,
-      key: config.WETREAD_DICOMWEB_CLIENT_KEY_FILE,
-    },
-    {
-      ca: 'WETREAD_DICOMWEB_CA_FILE',
-      cert: 'WETREAD_DICOMWEB_CLIENT_CERT_FILE',
-      key: 'WETREAD_DICOMWEB_CLIENT_KEY_FILE',
-    },
-  );
+  const tls = archiveTls(config);
   return dicomwebArchive({
     baseUrl,
-    authorization: authorizationOf(config, tls, parts),
+    authorization: archiveAuthorization(config, parts),
     tls,
     timeoutMs: config.WETREAD_DICOMWEB_TIMEOUT_SECONDS * 1000,
     maxInstanceBytes: config.WETREAD_MAX_INSTANCE_MB * 1024 * 1024,
@@ -57,9 +46,23 @@ export function archiveFromConfig(baseUrl: string, config: Config, parts: Archiv
   });
 }
 
-function authorizationOf(
+/** Throws `config.invalid` when a file does not hold what it should. */
+export const archiveTls = (config: Config): TlsMaterial =>
+  readTlsMaterial(
+    {
+      ca: config.WETREAD_DICOMWEB_CA_FILE,
+      cert: config.WETREAD_DICOMWEB_CLIENT_CERT_FILE,
+      key: config.WETREAD_DICOMWEB_CLIENT_KEY_FILE,
+    },
+    {
+      ca: 'WETREAD_DICOMWEB_CA_FILE',
+      cert: 'WETREAD_DICOMWEB_CLIENT_CERT_FILE',
+      key: 'WETREAD_DICOMWEB_CLIENT_KEY_FILE',
+    },
+  );
+
+export function archiveAuthorization(
   config: Config,
-  tls: TlsMaterial,
   { assertion, logger }: ArchiveParts,
 ): ArchiveAuthorization | undefined {
   const fixed = config.WETREAD_DICOMWEB_AUTHORIZATION;
@@ -74,7 +77,8 @@ function authorizationOf(
   if (clientId === undefined)
     throw new WetreadError('config.invalid', 'WETREAD_DICOMWEB_TOKEN_URL needs WETREAD_DICOMWEB_CLIENT_ID');
   // The token endpoint may be the world's while the archive is the house's: both kinds of authorities count there.
-  const authorities = tls.ca === undefined ? {} : { ca: [...getCACertificates('default'), ...[tls.ca].flat()] };
+  const { ca } = archiveTls(config);
+  const authorities = ca === undefined ? {} : { ca: [...getCACertificates('default'), ...[ca].flat()] };
   return clientCredentials({
     tokenUrl,
     clientId,

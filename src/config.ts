@@ -100,6 +100,32 @@ const schema = z.object({
     .default(60)
     .describe('How often the archive is asked for new studies; 0 never asks.'),
 
+  WETREAD_UPS_URL: httpUrl.optional().describe('UPS-RS root of the worklist. Default: WETREAD_DICOMWEB_URL.'),
+  WETREAD_UPS_STATION: z
+    .string()
+    .optional()
+    .describe(
+      'Scheduled Station Name code of workitems that Wetread claims, as VALUE or VALUE^SCHEME; without any of the three codes the worklist is left alone.',
+    ),
+  WETREAD_UPS_STATION_CLASS: z.string().optional().describe('Scheduled Station Class code of such workitems.'),
+  WETREAD_UPS_WORKITEM_CODE: z.string().optional().describe('Scheduled Workitem Code of such workitems.'),
+  WETREAD_UPS_AE_TITLE: z
+    .string()
+    .regex(/^[!-[\]-~][ -[\]-~]{0,15}$/)
+    .default('WETREAD')
+    .describe('AE title under which Wetread subscribes to the worklist.'),
+  WETREAD_UPS_AUTHORIZATION: z
+    .string()
+    .optional()
+    .describe("Authorization header for the worklist. Default: the archive's, when it is at the same address."),
+  WETREAD_UPS_POLL_SECONDS: z.coerce
+    .number()
+    .positive()
+    .default(15)
+    .describe(
+      'How often claimed workitems are looked after, and the worklist is searched while its events do not come.',
+    ),
+
   WETREAD_FHIR_URL: httpUrl.optional().describe('FHIR R4 base of the chart.'),
   WETREAD_FHIR_CLIENT_ID: z
     .string()
@@ -224,6 +250,7 @@ const secretSettings: ReadonlySet<string> = new Set([
   'DATABASE_URL',
   'WETREAD_DICOMWEB_AUTHORIZATION',
   'WETREAD_DICOMWEB_CLIENT_SECRET',
+  'WETREAD_UPS_AUTHORIZATION',
   'WETREAD_EVENT_SECRET',
 ]);
 

@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { WetreadError, type ErrorCode } from '../domain/errors.ts';
 import type { Logger } from '../domain/log.ts';
-import type { Answer, Transport } from './archive-transport.ts';
+import type { Answer, Outgoing, Transport } from './archive-transport.ts';
 import type { Circuit } from './circuit.ts';
 import type { Limiter } from './limiter.ts';
 
@@ -30,8 +30,16 @@ export type ArchiveRequest = {
   readonly accept: string;
   readonly signal?: AbortSignal | undefined;
   readonly limiter: Limiter;
-  /** Sent by POST; made anew for each try. */
-  readonly send?: { readonly contentType: string; body(): AsyncIterable<Uint8Array> } | undefined;
+  /** Sent by POST unless it says otherwise; made anew for each try. */
+  readonly send?: Sending | undefined;
+};
+
+export type Sending = {
+  readonly method?: Outgoing['method'];
+  readonly contentType?: string;
+  /** Where it is known beforehand; otherwise the body goes in chunks. */
+  readonly length?: number;
+  body(): AsyncIterable<Uint8Array>;
 };
 
 export type Get = (path: string, request: ArchiveRequest) => Promise<Answer>;
@@ -93,13 +101,14 @@ async function tryOnce(options: ArchiveHttpOptions, path: string, request: Archi
   try {
     const header = await authorization?.header();
     const answer = await transport(`${baseUrl}/${path}`, {
-      method: send === undefined ? 'GET' : 'POST',
+      method: send === undefined ? 'GET' : (send.method ?? 'POST'),
       headers: {
         accept,
         // What is not compressed is passed on to the viewer as it came, length included.
         'accept-encoding': 'identity',
         ...(header === undefined ? {} : { authorization: header }),
-        ...(send === undefined ? {} : { 'content-type': send.contentType }),
+        ...(send?.contentType === undefined ? {} : { 'content-type': send.contentType }),
+        ...(send?.length === undefined ? {} : { 'content-length': String(send.length) }),
       },
       body: send?.body(),
       signal,

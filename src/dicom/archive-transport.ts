@@ -15,7 +15,7 @@ export type Answer = {
 };
 
 export type Outgoing = {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: AsyncIterable<Uint8Array> | undefined;
   readonly signal?: AbortSignal | undefined;

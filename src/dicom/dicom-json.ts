@@ -10,6 +10,8 @@ export type DicomJsonRow = z.output<typeof dataset>;
 
 /** Tags of the answers, by keyword. */
 export const queryTags = {
+  AffectedSOPInstanceUID: '00001000',
+  EventTypeID: '00001002',
   TransferSyntaxUID: '00020010',
   ImageType: '00080008',
   SOPClassUID: '00080016',
@@ -19,6 +21,9 @@ export const queryTags = {
   AccessionNumber: '00080050',
   Modality: '00080060',
   ModalitiesInStudy: '00080061',
+  CodeValue: '00080100',
+  CodingSchemeDesignator: '00080102',
+  CodeMeaning: '00080104',
   StudyDescription: '00081030',
   SeriesDescription: '0008103E',
   ReferencedSOPClassUID: '00081150',
@@ -85,6 +90,15 @@ export const queryTags = {
   PixelSpacing: '00280030',
   BitsAllocated: '00280100',
   PixelMeasuresSequence: '00289110',
+  ScheduledWorkitemCodeSequence: '00404018',
+  InputInformationSequence: '00404021',
+  ScheduledStationNameCodeSequence: '00404025',
+  ScheduledStationClassCodeSequence: '00404026',
+  InputReadinessState: '00404041',
+  ReferencedRequestSequence: '0040A370',
+  ProcedureStepState: '00741000',
+  ScheduledProcedureStepPriority: '00741200',
+  ReasonForCancellation: '00741238',
   SharedFunctionalGroupsSequence: '52009229',
   PerFrameFunctionalGroupsSequence: '52009230',
 } as const;

@@ -11,6 +11,7 @@ import type {
   StudyRegister,
 } from '../domain/ports.ts';
 import type { StudyRecord } from '../domain/study.ts';
+import type { WorkitemClaims } from '../domain/workitem.ts';
 import { auditTrail } from './audit-trail.ts';
 import { cursors, type Cursors } from './cursors.ts';
 import { openDatabase, type Database } from './database.ts';
@@ -31,6 +32,7 @@ import { receivedObjects } from './received-objects.ts';
 import { sessionStore } from './session-store.ts';
 import { workStudies, type StudyJob } from './study-jobs.ts';
 import { recentStudies, studyRegister } from './study-register.ts';
+import { workitemClaims } from './workitem-claims.ts';
 
 export type { Cursors, OutputJob, RetryRules, StudyJob };
 
@@ -51,6 +53,7 @@ export type Store = {
   readonly feedback: FeedbackStore;
   readonly audit: AuditTrail;
   readonly cursors: Cursors;
+  readonly workitems: WorkitemClaims;
   readonly sessions: SessionStore;
   readonly received: ReceivedObjects;
   /** Those announced last, newest first. */
@@ -138,6 +141,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       feedback: feedbackStore(parts),
       audit: auditTrail(database),
       cursors: cursors(database),
+      workitems: workitemClaims(database),
       sessions: sessionStore(database),
       received: receivedObjects(database),
       recentStudies: (most) => recentStudies(database, most),
