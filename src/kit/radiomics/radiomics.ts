@@ -1,0 +1,47 @@
+/** Every feature of a flat region of a radiograph, by the image biomarker standardisation initiative's definitions. */
+import { intensityHistogram, intensityStatistics } from './first-order.ts';
+import { glcm } from './glcm.ts';
+import { glrlm } from './glrlm.ts';
+import { glszm } from './glszm.ts';
+import { ngldm, ngtdm } from './neighbourhood.ts';
+import { fixedBinNumber, inside, type Features, type Region } from './region.ts';
+import { shape2d, type FlatSize } from './shape-2d.ts';
+
+export type RadiomicsOptions = {
+  /** Grey levels that the region's range is cut into. */
+  readonly bins?: number;
+  readonly pixel?: FlatSize;
+};
+
+/**
+ * Names are `family.feature`. The grid is a crop: the region and what lies around it. Intensities are first put on a
+ * scale from 0 to 100 of the crop's own range (1st to 99th percentile), as a radiograph's greys have no unit; what is
+ * bright is bright beside its surroundings.
+ */
+export function radiomicsOf(region: Region, { bins = 32, pixel }: RadiomicsOptions = {}): Features {
+  if (region.slices !== 1) throw new RangeError('radiomicsOf reads flat regions');
+  const scaled = onCropScale(region);
+  const levels = fixedBinNumber(scaled, bins);
+  return Object.fromEntries(
+    Object.entries({
+      shape2d: shape2d(region, pixel),
+      firstOrder: intensityStatistics(scaled),
+      histogram: intensityHistogram(levels),
+      glcm: glcm(levels, '2d-average'),
+      glrlm: glrlm(levels, '2d-average'),
+      glszm: glszm(levels, '2d-merged'),
+      ngtdm: ngtdm(levels, '2d-merged'),
+      ngldm: ngldm(levels, '2d-merged'),
+    }).flatMap(([family, features]) => Object.entries(features).map(([name, value]) => [`${family}.${name}`, value])),
+  );
+}
+
+/** Throws RangeError for a region too small, or too even, to have texture. */
+function onCropScale(region: Region): Region {
+  const own = inside(region);
+  if (own.length < 16) throw new RangeError(`${own.length} pixels are no region to speak of`);
+  if (own.every((value) => value === own[0])) throw new RangeError('every pixel of the region has the same value');
+  const sorted = Float64Array.from(region.values).sort();
+  const [low, high] = [sorted[Math.floor(0.01 * (sorted.length - 1))]!, sorted[Math.ceil(0.99 * (sorted.length - 1))]!];
+  return { ...region, values: Float64Array.from(region.values, (value) => (100 * (value - low)) / (high - low)) };
+}
