@@ -85,6 +85,8 @@ export type ModelAnswer = {
   readonly findings: readonly FindingDraft[];
   /** By name, where the pack tells them; for evaluation and the command line, never stored. */
   readonly landmarks?: readonly Landmark[];
+  /** By label, where the pack tells the numbers behind its decision; for evaluation, never stored. */
+  readonly scores?: Readonly<Record<string, number>>;
   readonly executionProvider: string;
   readonly runMs: number;
 };
@@ -131,10 +133,10 @@ export interface ReadingStore {
    * with whatever review it has; the stored one is returned.
    */
   save(reading: Reading): Promise<Reading>;
-  get(id: ReadingId): Promise<Reading | undefined>;
-  findingById(id: FindingId): Promise<{ readonly finding: Finding; readonly reading: Reading } | undefined>;
   /** Lets this one stand again: the archive holds the pictures it was made of, and no others. */
   reinstate(id: ReadingId): Promise<void>;
+  get(id: ReadingId): Promise<Reading | undefined>;
+  findingById(id: FindingId): Promise<{ readonly finding: Finding; readonly reading: Reading } | undefined>;
   /** Those that stand, newest study first. */
   forPatient(patient: PatientId): Promise<Reading[]>;
   /** Those that were superseded, newest study first. */

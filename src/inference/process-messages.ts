@@ -78,6 +78,7 @@ export type Report =
       readonly id: number;
       readonly findings: readonly FindingDraft[];
       readonly landmarks?: readonly Landmark[];
+      readonly scores?: Readonly<Record<string, number>>;
       /** The networks alone. */
       readonly netMs: number;
       readonly rssBytes: number;

@@ -27,6 +27,7 @@ export type WarmPack = { readonly manifest: PackManifest; readonly pack: ModelPa
 export type PackAnswer = {
   readonly findings: readonly FindingDraft[];
   readonly landmarks?: readonly Landmark[];
+  readonly scores?: Readonly<Record<string, number>>;
   /** The networks alone. */
   readonly netMs: number;
 };
@@ -82,9 +83,7 @@ export async function runPack(
   }
   const fault = faultOfAnswer(answered);
   if (fault !== undefined) throw new WetreadError('model.postprocess-failed', `the findings are not usable: ${fault}`);
-  return 'landmarks' in answered
-    ? { findings: answered.findings, landmarks: answered.landmarks, netMs }
-    : { findings: answered, netMs };
+  return 'findings' in answered ? { ...answered, netMs } : { findings: answered, netMs };
 }
 
 type GivenFeeds = Readonly<Record<string, { readonly dims: readonly number[]; readonly data: ArrayLike<number> }>>;

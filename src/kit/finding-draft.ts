@@ -103,12 +103,16 @@ const landmarks = z.array(
     confidence: finite.optional(),
   }),
 );
-const withLandmarks = z.strictObject({ findings: drafts, landmarks });
+const withDetails = z.strictObject({
+  findings: drafts,
+  landmarks: landmarks.optional(),
+  scores: z.record(label, finite).optional(),
+});
 
 /** The first faults found in what a pack answered, or nothing. */
 export const faultOfAnswer = (answer: unknown): string | undefined =>
-  typeof answer === 'object' && answer !== null && 'landmarks' in answer
-    ? faultOf(withLandmarks, answer)
+  typeof answer === 'object' && answer !== null && 'findings' in answer
+    ? faultOf(withDetails, answer)
     : faultOf(drafts, answer);
 
 /** The first faults found, or nothing. */

@@ -125,10 +125,14 @@ export type PackReading<Manifest extends ManifestLike = PackManifest> = Surround
   ): Promise<NetworkAnswer<OutputsOfNetwork<Manifest, Name>, Explained<Manifest>>>;
 };
 
-/** Findings alone, or with every landmark by name for `wetread infer` and evaluation. */
+/** Findings alone, or with what `wetread infer` and `wetread evaluate` want besides: every landmark by name, and scores by label. */
 export type PackAnswer =
   | readonly FindingDraft[]
-  | { readonly findings: readonly FindingDraft[]; readonly landmarks: readonly Landmark[] };
+  | {
+      readonly findings: readonly FindingDraft[];
+      readonly landmarks?: readonly Landmark[];
+      readonly scores?: Readonly<Record<string, number>>;
+    };
 
 /** A pack with one network: it is run, and its answer handed over. Must answer at once, not with a promise. */
 export type SinglePack<Manifest extends ManifestLike = PackManifest> = {
