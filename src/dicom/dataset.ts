@@ -28,6 +28,8 @@ export type Attributes = {
   decimal(keyword: Keyword): number | undefined;
   /** US. */
   unsigned(keyword: Keyword): number | undefined;
+  /** Value representation as the file says it; undefined in implicit files. */
+  vr(keyword: Keyword): string | undefined;
   /** 16-bit words of a US, SS or OW attribute, without sign. */
   words(keyword: Keyword): Uint16Array;
   /** FD. */
@@ -196,7 +198,7 @@ function attributesOf(scope: Scope, charset: TextDecoder): Attributes {
     if (vr === 'SL') return numbers(keyword, 4, (view, at, little) => view.getInt32(at, little));
     if (vr === 'FL') return finite(numbers(keyword, 4, (view, at, little) => view.getFloat32(at, little)));
     if (vr === 'FD') return finite(numbers(keyword, 8, (view, at, little) => view.getFloat64(at, little)));
-    return finite(texts(keyword).map((text) => (text === '' ? Number.NaN : Number(text))));
+    return finite(texts(keyword).map(decimalOf));
   };
   const doubles = (keyword: Keyword): number[] =>
     // Implicit files say no representation; then it is the one of the dictionary, FD.
@@ -209,12 +211,14 @@ function attributesOf(scope: Scope, charset: TextDecoder): Attributes {
     has: (keyword) => elementOf(keyword) !== undefined,
     text: (keyword) => texts(keyword)[0] || undefined,
     decimals,
-    decimal: (keyword) => decimals(keyword)[0],
+    // The others may be empty or odd ("40\\" is common for a window): the first is what is asked for.
+    decimal: (keyword) => decimals(keyword)[0] ?? finite(texts(keyword).slice(0, 1).map(decimalOf))[0],
     unsigned: (keyword) => {
       const vr = elementOf(keyword)?.vr;
       const [value] = vr === 'IS' || vr === 'DS' || vr === 'UL' ? decimals(keyword) : unsigned16(keyword);
       return value;
     },
+    vr: (keyword) => elementOf(keyword)?.vr,
     words: (keyword) => Uint16Array.from(unsigned16(keyword)),
     double: (keyword) => doubles(keyword)[0],
     raw,
@@ -227,6 +231,10 @@ function attributesOf(scope: Scope, charset: TextDecoder): Attributes {
     },
   };
 }
+
+/** DS and IS (PS3.5 section 6.2); `Number` alone would read 0x10 and 1e3 in other alphabets of programs too. */
+const decimalOf = (text: string): number =>
+  /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text) ? Number(text) : Number.NaN;
 
 /** One value that is no number makes the others doubtful too. */
 const finite = (values: number[]): number[] => (values.every(Number.isFinite) ? values : []);

@@ -46,6 +46,8 @@ export function decoderPool(options: DecoderPoolOptions): DecoderPool {
   function start(): Worker {
     const worker = new Worker(workerUrl, {
       workerData: { maxInstanceBytes },
+      // Objects made of a file; its bytes, pixels and the codecs' memory lie outside and have limits of their own.
+      resourceLimits: { maxOldGenerationSizeMb: 512, maxYoungGenerationSizeMb: 64 },
       // Codecs write to standard output, where the command line prints its answers.
       stdout: true,
       stderr: true,

@@ -2,6 +2,8 @@
 import { WetreadError } from '../domain/errors.ts';
 import type { StoredPixels } from '../domain/image.ts';
 import type { Attributes, DicomDataset } from './dataset.ts';
+import { luma, paletteLuminance } from './palette.ts';
+import type { Keyword } from './tags.ts';
 
 /** A look-up table as PS3.3 C.11.1 describes it: values below the first entry take it, above the last take that. */
 export type Lut = { readonly first: number; readonly bits: number; readonly entries: Uint16Array };
@@ -37,7 +39,7 @@ export function displayOf(
   dataset: DicomDataset,
   pixels: Pick<StoredPixels, 'photometric' | 'signed' | 'frames'>,
 ): Display {
-  if (pixels.photometric === 'PALETTE COLOR') return paletteOf(dataset);
+  if (pixels.photometric === 'PALETTE COLOR') return { kind: 'palette', ...paletteLuminance(dataset, pixels.signed) };
   if (!pixels.photometric.startsWith('MONOCHROME')) return { kind: 'colour' };
   const [shared] = dataset.items('SharedFunctionalGroupsSequence');
   const perFrame = dataset.items('PerFrameFunctionalGroupsSequence');
@@ -64,6 +66,12 @@ const firstItem = (
 ) => groups.flatMap((group) => group?.items(keyword) ?? [])[0];
 
 const asSigned = (word: number): number => (word << 16) >> 16;
+
+/** US or SS: files in explicit VR say which; in others it is as the pixels are (PS3.5 annex A.1). */
+const isSigned = (from: Attributes, keyword: Keyword, pixelsAreSigned: boolean): boolean => {
+  const vr = from.vr(keyword);
+  return vr === 'SS' || (vr !== 'US' && pixelsAreSigned);
+};
 
 function modalityOf(from: Attributes, signed: boolean): Modality {
   const [item] = from.items('ModalityLUTSequence');
@@ -100,10 +108,11 @@ function lutOf(item: Attributes, signed: boolean): Lut | undefined {
   if (entries.length < length)
     throw new WetreadError('dicom.unsupported-pixels', `a look-up table of ${entries.length} entries claims ${length}`);
   if (bits < 1 || bits > 16) throw new WetreadError('dicom.unsupported-pixels', `a look-up table of ${bits} bits`);
-  return { first: signed ? asSigned(first) : first, bits, entries };
+  return { first: isSigned(item, 'LUTDescriptor', signed) ? asSigned(first) : first, bits, entries };
 }
 
 function paddingOf(dataset: DicomDataset, signed: boolean): readonly [number, number] | undefined {
+  // Some writers give unsigned padding for signed pixels: only as the pixels are can it be met.
   const read = (keyword: 'PixelPaddingValue' | 'PixelPaddingRangeLimit') => {
     const word = dataset.unsigned(keyword);
     return word === undefined || !signed ? word : asSigned(word);
@@ -113,31 +122,6 @@ function paddingOf(dataset: DicomDataset, signed: boolean): readonly [number, nu
   const limit = read('PixelPaddingRangeLimit') ?? value;
   return [Math.min(value, limit), Math.max(value, limit)];
 }
-
-function paletteOf(dataset: DicomDataset): Display {
-  const [count, first] = dataset.words('RedPaletteColorLookupTableDescriptor');
-  const colours = (['Red', 'Green', 'Blue'] as const).map((colour) => {
-    const [, , bits = 16] = dataset.words(`${colour}PaletteColorLookupTableDescriptor`);
-    const words = dataset.words(`${colour}PaletteColorLookupTableData`);
-    const length = count === 0 ? 65536 : (count ?? 0);
-    const raw = dataset.raw(`${colour}PaletteColorLookupTableData`) ?? new Uint8Array();
-    const packed = bits <= 8 && words.length < length;
-    return { scale: 2 ** bits - 1, entries: packed ? Uint16Array.from(raw) : words };
-  });
-  const [red, green, blue] = colours;
-  const length = Math.min(...colours.map(({ entries }) => entries.length));
-  if (red === undefined || green === undefined || blue === undefined || first === undefined || length === 0) {
-    throw new WetreadError('dicom.unsupported-pixels', 'palette colour without a plain palette');
-  }
-  const part = (colour: typeof red, index: number) => (colour.entries[index] as number) / colour.scale;
-  const luminance = Float32Array.from({ length }, (_, index) =>
-    luma(part(red, index), part(green, index), part(blue, index)),
-  );
-  return { kind: 'palette', luminance, first };
-}
-
-/** ITU-R BT.601, as YBR_FULL uses it (PS3.3 C.7.6.3.1.2). */
-const luma = (red: number, green: number, blue: number): number => 0.299 * red + 0.587 * green + 0.114 * blue;
 
 /** One frame as intensities. */
 export function greyOf(pixels: StoredPixels, display: Display, frame: number): Float32Array {
@@ -157,7 +141,7 @@ export function greyOf(pixels: StoredPixels, display: Display, frame: number): F
   // A range is the whole object's, so that the frames of one run keep their relation to each other.
   const range =
     transform.voi.kind === 'range' ? rangeOf(pixels.values, display.padding, transform.modality) : undefined;
-  const intensity = intensityOf(transform.modality, transform.voi, range, display.inverted);
+  const intensity = intensityOf(transform.modality, transform.voi, range, display);
 
   const grey = new Float32Array(count);
   if (pixels.bitsStored > 16) {
@@ -178,9 +162,15 @@ function luminanceOf(pixels: StoredPixels, frame: number): Float32Array {
   const white = 2 ** pixels.bitsStored - 1;
   const grey = new Float32Array(count);
   const isRgb = pixels.photometric === 'RGB';
+  // Partial ones keep 16 to 235 of 255 for luminance (PS3.3 C.7.6.3.1.2).
+  const [black, range] = pixels.photometric.startsWith('YBR_PARTIAL')
+    ? [(16 / 255) * white, (219 / 255) * white]
+    : [0, white];
   for (let index = 0, at = frame * count * 3; index < count; index++, at += 3) {
     const first = values[at] as number;
-    grey[index] = (isRgb ? luma(first, values[at + 1] as number, values[at + 2] as number) : first) / white;
+    grey[index] = isRgb
+      ? luma(first, values[at + 1] as number, values[at + 2] as number) / white
+      : clamp((first - black) / range);
   }
   return grey;
 }
@@ -200,8 +190,13 @@ function rangeOf(
     if (value > most) most = value;
   }
   if (least > most) return [0, 1];
-  const ends = [applyModality(modality, least), applyModality(modality, most)] as const;
-  return [Math.min(...ends), Math.max(...ends)];
+  // A table need not rise all the way.
+  const between =
+    modality.kind === 'linear'
+      ? []
+      : Array.from({ length: Math.min(most - least, 65_535) }, (_, index) => least + index);
+  const seen = [...between, most, least].map((stored) => applyModality(modality, stored));
+  return [seen.reduce((one, other) => Math.min(one, other)), seen.reduce((one, other) => Math.max(one, other))];
 }
 
 export function applyModality(modality: Modality, stored: number): number {
@@ -217,10 +212,13 @@ function intensityOf(
   modality: Modality,
   voi: Voi,
   range: readonly [number, number] | undefined,
-  inverted: boolean,
+  { inverted, padding = [1, 0] }: Pick<Display & { kind: 'grey' }, 'inverted' | 'padding'>,
 ): (stored: number) => number {
   const shown = voiFunction(voi, range);
+  const [from, to] = padding;
   return (stored) => {
+    // C.7.5.1.1.2: padding is background, whatever the window; inverted, it would be the brightest thing there is.
+    if (stored >= from && stored <= to) return 0;
     const intensity = shown(applyModality(modality, stored));
     return inverted ? 1 - intensity : intensity;
   };

@@ -11,6 +11,9 @@ type Fragment = {
 const itemTag = 0xe000_fffe;
 const delimiterTag = 0xe0dd_fffe;
 
+/** Large pictures come in fragments of a few kilobytes; millions of empty ones are an attack on memory. */
+const mostFragments = 500_000;
+
 /** One byte string per frame. Throws `dicom.truncated` or `dicom.corrupt-pixel-data`. */
 export function encapsulatedFrames(dataset: DicomDataset, offset: number, frames: number): Uint8Array[] {
   const { table, fragments } = readItems(dataset.bytes, offset);
@@ -21,6 +24,10 @@ export function encapsulatedFrames(dataset: DicomDataset, offset: number, frames
       `${frames} frames claimed, ${fragments.length} fragments present`,
     );
   }
+  // A picture of which only the first frame is shown would pass for the whole.
+  const openings = fragments.filter(opensCodestream).length;
+  if (openings > frames)
+    throw new WetreadError('dicom.corrupt-pixel-data', `${frames} frames claimed, ${openings} codestreams present`);
   if (frames === 1) return [joined(fragments)];
   if (fragments.length === frames) return fragments.map(({ bytes }) => bytes);
   const starts =
@@ -57,6 +64,8 @@ function readItems(bytes: Uint8Array, offset: number): { table: number[]; fragme
       tableBytes = value;
       firstItem = start + length;
     } else {
+      if (fragments.length === mostFragments)
+        throw new WetreadError('dicom.too-large', `over ${mostFragments} fragments`);
       fragments.push({ offset: position - firstItem, bytes: value });
     }
     position = start + length;
@@ -77,18 +86,20 @@ const extendedTable = (dataset: DicomDataset): number[] =>
 /** A table that is short or points between fragments is wrong in a way files in the wild often are: it is then not used. */
 function startsFrom(table: readonly number[], fragments: readonly Fragment[], frames: number): number[] | undefined {
   if (table.length !== frames) return undefined;
-  const starts = table.map((offset) => fragments.findIndex((fragment) => fragment.offset === offset));
+  const at = new Map(fragments.map(({ offset }, index) => [offset, index]));
+  const starts = table.map((offset) => at.get(offset) ?? -1);
   const ascending = starts.every(
     (start, frame) => start >= 0 && (frame === 0 ? start === 0 : start > (starts[frame - 1] ?? 0)),
   );
   return ascending ? starts : undefined;
 }
 
-/** Every JPEG family codestream opens with FFD8 (JPEG, JPEG-LS) or FF4F (JPEG 2000). */
+/** SOI and the next marker (JPEG, JPEG-LS), or SOC and SIZ (JPEG 2000). */
+const opensCodestream = ({ bytes }: Fragment): boolean =>
+  bytes[0] === 0xff && bytes[2] === 0xff && (bytes[1] === 0xd8 || (bytes[1] === 0x4f && bytes[3] === 0x51));
+
 function startsByMarker(fragments: readonly Fragment[], frames: number): number[] | undefined {
-  const starts = fragments.flatMap(({ bytes }, index) =>
-    bytes[0] === 0xff && (bytes[1] === 0xd8 || bytes[1] === 0x4f) ? [index] : [],
-  );
+  const starts = fragments.flatMap((fragment, index) => (opensCodestream(fragment) ? [index] : []));
   return starts.length === frames && starts[0] === 0 ? starts : undefined;
 }
 

@@ -7,7 +7,7 @@ import { dateTime } from './date-time.ts';
 import { readDataset, type DicomDataset } from './dataset.ts';
 import { decodePixels } from './decode/index.ts';
 import { displayOf, greyOf, type Display } from './display.ts';
-import { spacingOf } from './spacing.ts';
+import { frameSpacings, spacingOf } from './spacing.ts';
 
 /** Everything as plain data, so that it crosses from the decoding thread without a copy. */
 export type InstanceParts = {
@@ -18,6 +18,8 @@ export type InstanceParts = {
   readonly transferSyntaxUid: string;
   readonly pixels: StoredPixels;
   readonly spacing?: Spacing;
+  /** Where frames differ in it. */
+  readonly frameSpacings?: readonly (Spacing | undefined)[];
   readonly tags: ImageTags;
   readonly display: Display;
   /** Worked out beforehand for the first frame; radiographs have no other. */
@@ -36,31 +38,36 @@ export async function decodeInstance(file: Uint8Array, maxBytes: number): Promis
   const pixels = await decodePixels(dataset, maxBytes);
   const display = displayOf(dataset, pixels);
   const spacing = spacingOf(dataset);
+  const spacings = frameSpacings(dataset, pixels.frames);
   return {
     ...uids,
     sopClassUid: dataset.text('SOPClassUID') ?? '',
     transferSyntaxUid: dataset.transferSyntaxUid,
     pixels,
     ...(spacing === undefined ? {} : { spacing }),
+    ...(spacings === undefined ? {} : { frameSpacings: spacings }),
     tags: imageTagsOf(dataset),
     display,
     firstGrey: greyOf(pixels, display, 0),
   };
 }
 
-export function instanceOf({ display, firstGrey, ...instance }: InstanceParts): DecodedInstance {
-  const { pixels, spacing, tags, transferSyntaxUid: _, ...identity } = instance;
+export function instanceOf({ display, firstGrey, frameSpacings, ...instance }: InstanceParts): DecodedInstance {
+  const { pixels, tags, transferSyntaxUid: _, spacing: shared, ...identity } = instance;
   return {
     ...instance,
-    grey: (frame): GreyImage => ({
-      ...identity,
-      frame,
-      rows: pixels.rows,
-      columns: pixels.columns,
-      intensities: frame === 0 ? firstGrey : greyOf(pixels, display, frame),
-      ...(spacing === undefined ? {} : { spacing }),
-      tags,
-    }),
+    grey(frame): GreyImage {
+      const spacing = frameSpacings === undefined ? shared : frameSpacings[frame];
+      return {
+        ...identity,
+        frame,
+        rows: pixels.rows,
+        columns: pixels.columns,
+        intensities: frame === 0 ? firstGrey : greyOf(pixels, display, frame),
+        ...(spacing === undefined ? {} : { spacing }),
+        tags,
+      };
+    },
   };
 }
 
@@ -81,18 +88,35 @@ function imageTagsOf(dataset: DicomDataset): ImageTags {
     modality: dataset.text('Modality'),
     bodyPartExamined: dataset.text('BodyPartExamined'),
     viewPosition: dataset.text('ViewPosition'),
-    laterality: dataset.text('ImageLaterality') ?? dataset.text('Laterality'),
+    laterality: dataset.text('ImageLaterality') ?? dataset.text('Laterality') ?? frameLaterality(dataset),
     seriesDescription: dataset.text('SeriesDescription'),
     studyDescription: dataset.text('StudyDescription'),
-    patientAgeYears: ageYears(dataset.text('PatientAge')),
+    patientAgeYears:
+      ageYears(dataset.text('PatientAge')) ?? yearsBetween(dataset.text('PatientBirthDate'), dataset.text('StudyDate')),
     patientSex: dataset.text('PatientSex'),
     manufacturer: dataset.text('Manufacturer'),
     acquiredAt:
       dateTime(dataset.text('AcquisitionDate'), dataset.text('AcquisitionTime')) ??
+      dateTime(dataset.text('AcquisitionDateTime')?.slice(0, 8), dataset.text('AcquisitionDateTime')?.slice(8)) ??
       dateTime(dataset.text('ContentDate'), dataset.text('ContentTime')) ??
       dateTime(dataset.text('StudyDate'), dataset.text('StudyTime')),
   };
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined)) as ImageTags;
+}
+
+/** Enhanced objects say it of each frame; the first speaks for all. */
+function frameLaterality(dataset: DicomDataset): string | undefined {
+  const groups = [
+    ...dataset.items('SharedFunctionalGroupsSequence'),
+    ...dataset.items('PerFrameFunctionalGroupsSequence').slice(0, 1),
+  ];
+  return groups.flatMap((group) => group.items('FrameAnatomySequence'))[0]?.text('FrameLaterality');
+}
+
+function yearsBetween(birth: string | undefined, study: string | undefined): number | undefined {
+  const [from, to] = [birth, study].map((day) => Date.parse(dateTime(day, undefined) ?? ''));
+  const years = ((to ?? Number.NaN) - (from ?? Number.NaN)) / (365.25 * 86_400_000);
+  return years >= 0 && years < 130 ? Math.floor(years) : undefined;
 }
 
 /** VR AS: three digits and D, W, M or Y. */

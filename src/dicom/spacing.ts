@@ -28,7 +28,19 @@ const projectionClasses: ReadonlySet<string> = new Set([
  * Pixel Aspect Ratio alone gives no length. Zero, negative or single values are as good as absent.
  */
 export function spacingOf(dataset: DicomDataset): Spacing | undefined {
-  const pixel = pair(dataset, 'PixelSpacing') ?? sharedPixelSpacing(dataset);
+  return spacingFrom(dataset, pair(dataset, 'PixelSpacing') ?? measured(functionalGroups(dataset), 0));
+}
+
+/** Of each frame, where the frames of one object differ; undefined where they do not. */
+export function frameSpacings(dataset: DicomDataset, frames: number): readonly (Spacing | undefined)[] | undefined {
+  const groups = functionalGroups(dataset);
+  if (!groups.perFrame.some((group) => group.has('PixelMeasuresSequence'))) return undefined;
+  return Array.from({ length: frames }, (_, frame) =>
+    spacingFrom(dataset, measured(groups, frame) ?? pair(dataset, 'PixelSpacing')),
+  );
+}
+
+function spacingFrom(dataset: DicomDataset, pixel: Pair | undefined): Spacing | undefined {
   const imager = pair(dataset, 'ImagerPixelSpacing');
   const magnification = dataset.decimal('EstimatedRadiographicMagnificationFactor');
   const projection = projectionClasses.has(dataset.text('SOPClassUID') ?? '');
@@ -60,15 +72,20 @@ function pair(
   return { rowMm, columnMm };
 }
 
-/** Enhanced multi-frame objects keep it in their functional groups; frames of one object that differ in it are not supported anywhere. */
-function sharedPixelSpacing(dataset: DicomDataset): Pair | undefined {
-  const groups = [
-    ...dataset.items('SharedFunctionalGroupsSequence'),
-    ...dataset.items('PerFrameFunctionalGroupsSequence'),
-  ];
-  const group = groups.find((item) => item.items('PixelMeasuresSequence').length > 0);
-  const [measures] = group?.items('PixelMeasuresSequence') ?? [];
-  return measures && pair(measures, 'PixelSpacing');
+type FunctionalGroups = { readonly shared: Attributes | undefined; readonly perFrame: readonly Attributes[] };
+
+const functionalGroups = (dataset: DicomDataset): FunctionalGroups => ({
+  shared: dataset.items('SharedFunctionalGroupsSequence')[0],
+  perFrame: dataset.items('PerFrameFunctionalGroupsSequence'),
+});
+
+/** Enhanced multi-frame objects keep it in their functional groups (PS3.3 C.7.6.16.2.1): of this frame, or shared by all. */
+function measured({ shared, perFrame }: FunctionalGroups, frame: number): Pair | undefined {
+  for (const group of [perFrame[frame], shared]) {
+    const [measures] = group?.items('PixelMeasuresSequence') ?? [];
+    if (measures !== undefined) return pair(measures, 'PixelSpacing');
+  }
+  return undefined;
 }
 
 /** Devices write the same number with different decimals. */

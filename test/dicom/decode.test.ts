@@ -159,6 +159,10 @@ describe('a file that is not what it says', () => {
     expect(await codeOf(decode(file))).toBe(code);
   });
 
+  test('floating point pixels are refused', async () => {
+    expect(await codeOf(decode(fixture('float')))).toBe('dicom.unsupported-pixels');
+  });
+
   test('a file of gigabytes is refused before anything is allocated', async () => {
     const rows = [0x28, 0, 0x10, 0, 0x55, 0x53, 2, 0, 61, 0];
     const huge = withBytes(

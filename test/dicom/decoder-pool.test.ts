@@ -150,12 +150,10 @@ describe('a thread that', () => {
     expect(next).toMatchObject({ status: 'fulfilled', value: { sopUid: '1.2.826.0.1.3680043.10.1561.1.1.1' } });
   });
 
-  test('meets a real file on which OpenJPH never ends is stopped at its deadline', async () => {
-    const threads = pool({ timeoutMs: 6000 });
-    await expect(threads.decode(fixture('damaged-htj2k-hangs-decoder'))).rejects.toMatchObject({
-      code: 'dicom.corrupt-pixel-data',
-      detail: 'not decoded within 6000 ms',
+  test('meets a real file on which OpenJPH would never end does not begin it', async () => {
+    await expect(pool().decode(fixture('damaged-htj2k-hangs-decoder'))).rejects.toMatchObject({
+      code: 'dicom.unsupported-pixels',
+      detail: 'subsampled JPEG 2000',
     });
-    expect((await threads.decode(fixture('grey12'))).pixels.rows).toBe(61);
   });
 });

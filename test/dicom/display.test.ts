@@ -6,10 +6,14 @@ import { displayOf, greyOf, type Display } from '../../src/dicom/display.ts';
 import type { StoredPixels } from '../../src/domain/image.ts';
 import { displayExpectations, fixture, withBytes } from './fixtures.ts';
 
-async function shown(file: Uint8Array, change: (dataset: DicomDataset) => DicomDataset = (dataset) => dataset) {
+async function shown(
+  file: Uint8Array,
+  change: (dataset: DicomDataset) => DicomDataset = (dataset) => dataset,
+  frame = 0,
+) {
   const dataset = change(readDataset(file));
   const pixels = await decodePixels(dataset, 1e8);
-  return { pixels, grey: greyOf(pixels, displayOf(dataset, pixels), 0) };
+  return { pixels, grey: greyOf(pixels, displayOf(dataset, pixels), frame) };
 }
 
 /** As if the header said this VOI LUT Function as well. */
@@ -29,6 +33,9 @@ describe('intensities are those of pydicom', () => {
     ['grey12 LINEAR_EXACT', 'grey12', 'LINEAR_EXACT'],
     ['signed16', 'signed16', undefined],
     ['lut-sequences', 'lut-sequences', undefined],
+    ['palette-8-bit', 'palette-8-bit', undefined],
+    ['palette-segmented', 'palette-segmented', undefined],
+    ['voi-table-below-zero', 'voi-table-below-zero', undefined],
   ])('for %s', async (name, file, voiFunction) => {
     const { pixels, grey } = await shown(
       fixture(file),
@@ -40,6 +47,21 @@ describe('intensities are those of pydicom', () => {
       expect(grey[row * pixels.columns + column]).toBeCloseTo(value, 6);
     expect(mean(grey)).toBeCloseTo(expected?.mean ?? Number.NaN, 5);
   });
+});
+
+describe('the frames of an enhanced object', () => {
+  const written = ['', '-undefined-lengths', '-implicit', '-big-endian', '-group-lengths'];
+  test.each(written.flatMap((name) => [0, 1, 2].map((frame) => [`enhanced-mr${name}`, frame] as const)))(
+    'have windows and rescaling of their own: %s, frame %i',
+    async (name, frame) => {
+      const { pixels, grey } = await shown(fixture(name), undefined, frame);
+      const expected = displayExpectations[`enhanced-mr frame ${frame}`];
+      expect(expected?.points.length).toBe(5);
+      for (const [row, column, value] of expected?.points ?? [])
+        expect(grey[row * pixels.columns + column]).toBeCloseTo(value, 5);
+      expect(mean(grey)).toBeCloseTo(expected?.mean ?? Number.NaN, 5);
+    },
+  );
 });
 
 describe('polarity', () => {
@@ -61,6 +83,14 @@ describe('polarity', () => {
     const turned = await shown(fixture('grey12'), inverse);
     const plain = await shown(fixture('grey12'));
     expect(turned.grey[500]).toBeCloseTo(1 - (plain.grey[500] ?? 0), 6);
+  });
+
+  test('does not turn padding into the brightest thing there is', async () => {
+    const { pixels, grey } = await shown(fixture('padded-monochrome1'));
+    expect([...pixels.values.subarray(0, 2)]).toEqual([3333, 3333]);
+    expect([grey[0], grey[1]]).toEqual([0, 0]);
+    const darkest = pixels.values.indexOf(Math.min(...pixels.values) as never);
+    expect(grey[darkest]).toBe(1);
   });
 });
 
@@ -116,6 +146,19 @@ describe('colour', () => {
     const part = (factor: number) => ((index * factor * 64) % 65536) / 65535;
     expect(grey[450]).toBeCloseTo(0.299 * part(1) + 0.587 * part(2) + 0.114 * part(3), 5);
   });
+});
+
+test('a window with an empty second value is used', async () => {
+  const dataset = readDataset(fixture('enhanced-mr'));
+  const odd = withBytes(
+    fixture('enhanced-mr'),
+    [...Buffer.from('DS\x06\x00700.0 ')],
+    [...Buffer.from('DS\x06\x00700.0\\')],
+  );
+  const [group] = readDataset(odd).items('PerFrameFunctionalGroupsSequence');
+  expect(group?.items('FrameVOILUTSequence')[0]?.decimal('WindowCenter')).toBe(700);
+  expect(group?.items('FrameVOILUTSequence')[0]?.decimals('WindowCenter')).toEqual([]);
+  expect(dataset.pixelData?.length).toBe(3 * 24 * 18 * 2);
 });
 
 test('a window of no width is as good as none', async () => {

@@ -1,5 +1,6 @@
 /** Whose millimetres a spacing counts. */
 import { describe, expect, test } from 'vitest';
+import { decodeInstance, instanceOf } from '../../src/dicom/instance.ts';
 import { readDataset, type DicomDataset } from '../../src/dicom/dataset.ts';
 import { spacingOf } from '../../src/dicom/spacing.ts';
 import type { Keyword } from '../../src/dicom/tags.ts';
@@ -79,6 +80,18 @@ describe('spacing', () => {
     const rounded = (mm: number) => Number(mm.toFixed(9));
     const found = spacingOf(dataset);
     expect(found && { ...found, rowMm: rounded(found.rowMm), columnMm: rounded(found.columnMm) }).toEqual(expected);
+  });
+
+  test('of an enhanced object is what each frame says, or all share', async () => {
+    const instance = instanceOf(await decodeInstance(fixture('enhanced-mr'), 1e6));
+    const patient = 'patient' as const;
+    expect([0, 1, 2].map((frame) => instance.grey(frame).spacing)).toEqual([
+      { rowMm: 0.5, columnMm: 0.5, plane: patient },
+      { rowMm: 0.5, columnMm: 0.5, plane: patient },
+      { rowMm: 0.7, columnMm: 0.6, plane: patient },
+    ]);
+    expect(instance.spacing).toEqual({ rowMm: 0.5, columnMm: 0.5, plane: patient });
+    expect(instance.tags).toMatchObject({ modality: 'MR', laterality: 'U', acquiredAt: '2026-03-01T09:45:00' });
   });
 
   test('is read from real headers', () => {

@@ -23,6 +23,17 @@ export const corrupt = (detail: string, cause?: unknown) =>
   new WetreadError('dicom.corrupt-pixel-data', detail, cause === undefined ? undefined : { cause });
 export const unsupported = (detail: string) => new WetreadError('dicom.unsupported-pixels', detail);
 
+/** WebAssembly codecs take eight bytes and more for each sample; only pathology, in tiles, has larger pictures than this. */
+const mostSamples = 64 * 1024 * 1024;
+
+/** A compressed frame that claims more than its bytes can hold is refused before memory is taken for it. */
+export function demandEnoughBits(encoded: Uint8Array, bitsAtLeast: number, shape: PixelShape): void {
+  const samples = shape.rows * shape.columns * shape.samplesPerPixel;
+  if (samples > mostSamples) throw new WetreadError('dicom.too-large', `a compressed frame of ${samples} samples`);
+  if (encoded.length * 8 < bitsAtLeast)
+    throw corrupt(`${encoded.length} bytes for ${shape.columns} × ${shape.rows} pixels`);
+}
+
 /** Checked before decoding where the codestream says its size early, so that a small file cannot claim gigabytes. */
 export function demandSize(found: { rows: number; columns: number; components: number }, shape: PixelShape): void {
   if (found.rows !== shape.rows || found.columns !== shape.columns || found.components !== shape.samplesPerPixel) {

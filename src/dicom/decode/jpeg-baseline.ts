@@ -1,6 +1,6 @@
 /** Lossy JPEG: transfer syntaxes .50 and .51; 8 bits by libjpeg-turbo, 12 bits by our own. */
 import turbo from '@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasmjs';
-import { corrupt, demandSize, unsupported, type DecodedFrame } from './frame.ts';
+import { corrupt, demandEnoughBits, demandSize, unsupported, type DecodedFrame } from './frame.ts';
 import { decodeJpegExtended12 } from './jpeg-extended12.ts';
 import { demandEnd, frameHeaderOf, segments } from './jpeg-markers.ts';
 import type { PixelShape } from './shape.ts';
@@ -20,6 +20,8 @@ export async function decodeJpegBaseline(data: Uint8Array, shape: PixelShape): P
   if (header.precision === 12) return decodeJpegExtended12(data, shape);
   if (header.precision !== 8) throw unsupported(`${header.precision}-bit lossy JPEG`);
   demandEnd(data);
+  // A block takes two codes and more; in progressive ones, or with colour shared by pixels, fewer.
+  demandEnoughBits(data, header.process === 0xc2 ? 0 : (header.rows * header.columns) / 32, shape);
   const keepsRgb = shape.photometric === 'RGB' && !namesItsColours(data);
   const { info, values } = await decode(keepsRgb ? withAdobeMarker(data) : data);
   demandSize({ rows: info.height, columns: info.width, components: info.componentCount }, shape);

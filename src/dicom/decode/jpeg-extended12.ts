@@ -3,7 +3,7 @@
  * Our own, because libjpeg-turbo's WebAssembly build knows 8 bits only. The inverse DCT keeps to the integer arithmetic of
  * the IJG's "islow" method, so that values are those of dcmtk.
  */
-import { corrupt, demandSize, unsupported, type DecodedFrame } from './frame.ts';
+import { corrupt, demandEnoughBits, demandSize, unsupported, type DecodedFrame } from './frame.ts';
 import { readHuffmanTables, type HuffmanTable } from './jpeg-huffman.ts';
 import { isFrameHeader, readFrameHeader, segments, type JpegFrameHeader, type Segment } from './jpeg-markers.ts';
 import type { PixelShape } from './shape.ts';
@@ -33,6 +33,8 @@ export function decodeJpegExtended12(data: Uint8Array, shape: PixelShape): Decod
       if (data[start] !== 1 || dc === undefined || ac === undefined || table === undefined) {
         throw corrupt('the scan names a component or table that is not there');
       }
+      // A block takes a code for its mean and one for its end.
+      demandEnoughBits(data, (header.rows * header.columns) / 32, shape);
       const values = decodeScan(data, end, header, { dc, ac, quantization: table }, restartInterval);
       return {
         rows: header.rows,

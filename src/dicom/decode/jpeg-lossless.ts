@@ -2,7 +2,7 @@
  * JPEG lossless, Huffman-coded (ITU-T T.81 annex H): transfer syntaxes .57 (any predictor) and .70 (first-order).
  * Our own, because the JavaScript decoder on npm takes twice the time of dcmtk and returns a picture for a cut codestream.
  */
-import { corrupt, demandSize, unsupported, type DecodedFrame } from './frame.ts';
+import { corrupt, demandEnoughBits, demandSize, unsupported, type DecodedFrame } from './frame.ts';
 import { readHuffmanTables, type HuffmanTable } from './jpeg-huffman.ts';
 import { isFrameHeader, readFrameHeader, segments, type JpegFrameHeader, type Segment } from './jpeg-markers.ts';
 import type { PixelShape } from './shape.ts';
@@ -32,6 +32,7 @@ export function decodeJpegLossless(data: Uint8Array, shape: PixelShape): Decoded
         header = readFrameHeader(data, segment);
         demandLossless(header, shape);
         const count = shape.rows * shape.columns * shape.samplesPerPixel;
+        demandEnoughBits(data, count, shape); // no code is shorter than a bit
         values = header.precision <= 8 ? new Uint8Array(count) : new Uint16Array(count);
       } else if (segment.marker === 0xda) {
         if (header === undefined || values === undefined) throw corrupt('a scan comes before the frame header');

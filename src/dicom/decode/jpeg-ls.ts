@@ -1,6 +1,6 @@
 /** JPEG-LS by CharLS: transfer syntaxes .80 (lossless) and .81 (near-lossless). */
 import charls from '@cornerstonejs/codec-charls/decodewasmjs';
-import { demandSize, type DecodedFrame } from './frame.ts';
+import { demandEnoughBits, demandSize, type DecodedFrame } from './frame.ts';
 import { demandEnd, frameHeaderOf } from './jpeg-markers.ts';
 import { interleave } from './uncompressed.ts';
 import type { PixelShape } from './shape.ts';
@@ -16,6 +16,7 @@ export async function decodeJpegLs(data: Uint8Array, shape: PixelShape): Promise
   const header = frameHeaderOf(data);
   demandSize({ rows: header.rows, columns: header.columns, components: header.components.length }, shape);
   demandEnd(data);
+  demandEnoughBits(data, header.rows, shape); // a flat row is one run
   const { info, values, extra } = await decode(data);
   demandSize({ rows: info.height, columns: info.width, components: info.componentCount }, shape);
   return {

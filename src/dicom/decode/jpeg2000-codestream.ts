@@ -1,5 +1,5 @@
 /** The skeleton of a JPEG 2000 codestream (ITU-T T.800 annex A): size, and whether all of its tiles are there. */
-import { corrupt } from './frame.ts';
+import { corrupt, unsupported } from './frame.ts';
 
 export type CodestreamHeader = {
   readonly rows: number;
@@ -40,6 +40,7 @@ export function readCodestream(data: Uint8Array): CodestreamHeader {
   const [columns, rows] = [size(4) - size(12), size(8) - size(16)];
   const components = view.getUint16(40);
   const depth = view.getUint8(42);
+  demandLikeComponents(data, components);
   const tiles = Math.ceil((size(4) - size(28)) / size(20)) * Math.ceil((size(8) - size(32)) / size(24));
   if (!(tiles >= 1 && tiles <= 65535)) throw corrupt('the codestream has an impossible number of tiles');
 
@@ -75,6 +76,19 @@ export function readCodestream(data: Uint8Array): CodestreamHeader {
     // T.814: a CAP marker segment follows SIZ, and bit 14 of Rsiz announces it.
     highThroughput: (view.getUint16(6) & 0x4000) !== 0,
   };
+}
+
+/**
+ * DICOM's components are of one size and depth (PS3.5 section 8.2.4). OpenJPH never returns from a component that is said to be
+ * subsampled and is not: of all bytes of a codestream, it hung on this one only.
+ */
+function demandLikeComponents(data: Uint8Array, components: number): void {
+  if (viewOf(data).getUint16(4) !== 38 + 3 * components || data.length < 42 + 3 * components)
+    throw corrupt('the size of the picture is cut off');
+  for (let at = 42; at < 42 + 3 * components; at += 3) {
+    if (data[at] !== data[42]) throw unsupported('JPEG 2000 components of different depths');
+    if (data[at + 1] !== 1 || data[at + 2] !== 1) throw unsupported('subsampled JPEG 2000');
+  }
 }
 
 /** A last tile-part of length 0 reaches to the end marker, behind which only padding may stand. */

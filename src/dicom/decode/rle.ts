@@ -1,5 +1,5 @@
 /** RLE Lossless (PS3.5 annex G): PackBits over byte planes, most significant plane first. */
-import { corrupt, type DecodedFrame } from './frame.ts';
+import { corrupt, demandEnoughBits, type DecodedFrame } from './frame.ts';
 import { bytesPerSample, type PixelShape } from './shape.ts';
 
 export function decodeRle(encoded: Uint8Array, shape: PixelShape): DecodedFrame {
@@ -12,6 +12,8 @@ export function decodeRle(encoded: Uint8Array, shape: PixelShape): DecodedFrame 
   if (header.getUint32(0, true) !== planes) {
     throw corrupt(`${header.getUint32(0, true)} RLE segments instead of ${planes}`);
   }
+  // Two bytes stand for 128 at most.
+  demandEnoughBits(encoded, (pixels * planes * 16) / 128, shape);
   const bytes = new Uint8Array(pixels * planes);
   for (let plane = 0; plane < planes; plane++) {
     const start = header.getUint32(4 + plane * 4, true);

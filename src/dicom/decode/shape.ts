@@ -24,6 +24,7 @@ const known: ReadonlySet<string> = new Set<Photometric>([
   'PALETTE COLOR',
   'YBR_FULL',
   'YBR_FULL_422',
+  'YBR_PARTIAL_422',
   'YBR_ICT',
   'YBR_RCT',
   'YBR_PARTIAL_420',
@@ -46,7 +47,8 @@ export function pixelShapeOf(dataset: DicomDataset, maxBytes: number): PixelShap
   const frames = dataset.has('NumberOfFrames') ? dataset.decimal('NumberOfFrames') : 1;
   if (frames === undefined || !Number.isSafeInteger(frames) || frames < 1)
     throw unsupported('Number of Frames is not a count');
-  const samplesPerPixel = dataset.unsigned('SamplesPerPixel') ?? 1;
+  // Samples per Pixel is missing in old files; what the values mean says how many there are.
+  const samplesPerPixel = dataset.unsigned('SamplesPerPixel') ?? (isGrey(dataset) ? 1 : 3);
   if (samplesPerPixel !== 1 && samplesPerPixel !== 3) throw unsupported(`${samplesPerPixel} samples per pixel`);
   const bitsAllocated = dataset.unsigned('BitsAllocated') ?? 0;
   if (bitsAllocated !== 1 && bitsAllocated !== 8 && bitsAllocated !== 16 && bitsAllocated !== 32) {
@@ -80,10 +82,13 @@ function photometricOf(dataset: DicomDataset, samplesPerPixel: number): Photomet
   const claimed = dataset.text('PhotometricInterpretation') ?? (samplesPerPixel === 1 ? 'MONOCHROME2' : 'RGB');
   if (!known.has(claimed)) throw unsupported(`photometric interpretation ${JSON.stringify(claimed.slice(0, 16))}`);
   const photometric = claimed as Photometric;
-  const grey = photometric.startsWith('MONOCHROME') || photometric === 'PALETTE COLOR';
-  if (grey !== (samplesPerPixel === 1)) throw unsupported(`${samplesPerPixel} samples per pixel as ${photometric}`);
+  if (isGrey(dataset) !== (samplesPerPixel === 1) && dataset.has('PhotometricInterpretation'))
+    throw unsupported(`${samplesPerPixel} samples per pixel as ${photometric}`);
   return photometric;
 }
+
+const isGrey = (dataset: DicomDataset): boolean =>
+  /^(MONOCHROME[12]|PALETTE COLOR)$/.test(dataset.text('PhotometricInterpretation') ?? 'MONOCHROME2');
 
 function positive(value: number | undefined, name: string): number {
   if (value === undefined || value === 0) throw unsupported(`${name} is missing or zero`);

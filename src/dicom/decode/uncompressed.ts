@@ -6,6 +6,8 @@ import { bytesPerSample, samplesPerFrame, type PixelShape } from './shape.ts';
 
 /** One frame from an encapsulated uncompressed file (1.2.840.10008.1.2.1.98), always little endian. */
 export function decodeUncompressedFrame(encoded: Uint8Array, shape: PixelShape): DecodedFrame {
+  // Here each frame begins with a byte of its own.
+  if (shape.bitsAllocated === 1) return [...packedFrames(encoded, { ...shape, frames: 1 })][0] as DecodedFrame;
   demandLength(encoded.length, frameBytes(shape), frameBytes(shape));
   return frameOf(encoded, shape, false);
 }
@@ -30,11 +32,12 @@ export function* uncompressedFrames(
   }
 }
 
-/** YBR_FULL_422 shares its colour between two pixels (PS3.3 C.7.6.3.1.2), so it takes two bytes a pixel where others take three. */
+/** These share their colour between two pixels (PS3.3 C.7.6.3.1.2), so they take two bytes a pixel where others take three. */
+const is422 = ({ photometric }: PixelShape): boolean =>
+  photometric === 'YBR_FULL_422' || photometric === 'YBR_PARTIAL_422';
+
 const frameBytes = (shape: PixelShape): number =>
-  shape.photometric === 'YBR_FULL_422'
-    ? shape.rows * shape.columns * 2
-    : samplesPerFrame(shape) * bytesPerSample(shape);
+  is422(shape) ? shape.rows * shape.columns * 2 : samplesPerFrame(shape) * bytesPerSample(shape);
 
 function demandLength(present: number, claimed: number, each: number): void {
   if (present < claimed) throw new WetreadError('dicom.truncated', `${present} bytes of pixels, ${claimed} claimed`);
@@ -43,8 +46,10 @@ function demandLength(present: number, claimed: number, each: number): void {
 }
 
 function frameOf(bytes: Uint8Array, shape: PixelShape, bigEndian: boolean): DecodedFrame {
-  const values = shape.photometric === 'YBR_FULL_422' ? spread422(bytes, shape) : numbersOf(bytes, shape, bigEndian);
-  const interleaved = shape.planar && shape.photometric !== 'YBR_FULL_422' ? interleave(values, shape) : values;
+  if (shape.photometric === 'YBR_PARTIAL_420')
+    throw new WetreadError('dicom.unsupported-pixels', 'YBR_PARTIAL_420 is for compressed pictures');
+  const values = is422(shape) ? spread422(bytes, shape) : numbersOf(bytes, shape, bigEndian);
+  const interleaved = shape.planar && !is422(shape) ? interleave(values, shape) : values;
   return {
     rows: shape.rows,
     columns: shape.columns,
@@ -83,13 +88,15 @@ export function interleave(values: Values, shape: PixelShape): Values {
 
 function spread422(bytes: Uint8Array, shape: PixelShape): Uint8Array {
   if (shape.bitsAllocated !== 8 || shape.columns % 2 !== 0) {
-    throw new WetreadError('dicom.unsupported-pixels', 'YBR_FULL_422 with odd columns or more than 8 bits');
+    throw new WetreadError('dicom.unsupported-pixels', 'shared colour (4:2:2) with odd columns or more than 8 bits');
   }
   const pairs = (shape.rows * shape.columns) / 2;
   const values = new Uint8Array(pairs * 6);
-  for (let pair = 0; pair < pairs; pair++) {
-    const [y1, y2, cb, cr] = bytes.subarray(pair * 4, pair * 4 + 4) as unknown as [number, number, number, number];
-    values.set([y1, cb, cr, y2, cb, cr], pair * 6);
+  for (let from = 0, to = 0; to < pairs * 6; from += 4, to += 6) {
+    values[to] = bytes[from] as number;
+    values[to + 3] = bytes[from + 1] as number;
+    values[to + 1] = values[to + 4] = bytes[from + 2] as number;
+    values[to + 2] = values[to + 5] = bytes[from + 3] as number;
   }
   return values;
 }

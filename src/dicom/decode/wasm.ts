@@ -18,7 +18,14 @@ export type WasmFrameInfo = {
   readonly isSigned?: boolean;
 };
 
-type CodecModule = { readonly getExceptionMessage?: (thrown: number) => string };
+type CodecModule = {
+  readonly getExceptionMessage?: (thrown: number) => string;
+  /** The module's memory, which grows and never shrinks. */
+  readonly HEAPU8: Uint8Array;
+};
+
+/** A module that grew beyond this for one large picture is let go, so that its memory does not stay for good. */
+const keptBytes = 256 * 1024 * 1024;
 export type CodecFactory<Module> = (options: {
   print: (line: string) => void;
   printErr: (line: string) => void;
@@ -59,6 +66,7 @@ export function wasmCodec<Module, Decoder extends WasmDecoder, Extra>(
       } catch {
         loading = undefined;
       }
+      if (module.HEAPU8.length > keptBytes) loading = undefined;
     }
   };
 }
