@@ -1,6 +1,6 @@
 /** Small real packs in a temporary folder: a tiny ONNX file, a manifest, a postprocess. */
 import { createHash } from 'node:crypto';
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { seriesUid, sopUid, studyUid } from '../../src/domain/ids.ts';
@@ -11,7 +11,8 @@ export const onnxFile = (name: string): string => join(import.meta.dirname, '../
 
 export type FixturePack = {
   readonly name: string;
-  readonly onnx: 'same' | 'moments' | 'not-a-number' | 'as-many-as-bright' | 'endless';
+  /** A file of test/fixtures/onnx, or the file itself. */
+  readonly onnx: 'same' | 'moments' | 'not-a-number' | 'as-many-as-bright' | 'endless' | Uint8Array;
   readonly outputs: Readonly<
     Record<string, { readonly type: 'float32'; readonly shape: readonly (number | string)[] }>
   >;
@@ -49,8 +50,8 @@ async function writePack(
   { name, onnx, outputs, postprocess = tellNumbers, bothFacings = false, deadlineMs = 30_000, manifest }: FixturePack,
 ): Promise<void> {
   await mkdir(join(folder, name));
-  const weights = await readFile(onnxFile(onnx));
-  await copyFile(onnxFile(onnx), join(folder, name, 'model.onnx'));
+  const weights = typeof onnx === 'string' ? await readFile(onnxFile(onnx)) : onnx;
+  await writeFile(join(folder, name, 'model.onnx'), weights);
   await writeFile(join(folder, name, 'postprocess.ts'), `export default { postprocess(output) {${postprocess}} };\n`);
   const written = {
     name,
