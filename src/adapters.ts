@@ -84,8 +84,10 @@ function needed(name: string, value: string | undefined): string {
   return value;
 }
 
+export const modelsFolder = (config: Config): string => config.WETREAD_MODELS_DIR ?? join(home, 'models');
+
 export const thePacks = (config: Config, logger: Logger): Promise<LoadedPack[]> =>
-  loadPacks(config.WETREAD_MODELS_DIR ?? join(home, 'models'), logger);
+  loadPacks(modelsFolder(config), logger);
 
 export const theModels = (
   config: Config,

@@ -10,6 +10,7 @@ const commands: readonly (readonly [name: string, load: () => Promise<{ command:
   ['doctor', () => import('./doctor.ts')],
   ['studies', () => import('./studies.ts')],
   ['models', () => import('./models.ts')],
+  ['infer', () => import('./infer.ts')],
   ['dicom', () => import('./dicom.ts')],
 ];
 

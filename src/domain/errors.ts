@@ -46,6 +46,12 @@ export const errorTable = {
     status: 413,
     retry: false,
   },
+  'picture.unreadable': {
+    says: 'The picture file cannot be read.',
+    next: 'Give a DICOM file, a PNG or a JPEG.',
+    status: 422,
+    retry: false,
+  },
   // archive: DICOMweb
   'archive.unreachable': {
     says: 'The image archive does not answer.',
@@ -175,6 +181,12 @@ export const errorTable = {
     next: 'Wetread tries again by itself; add model processes or workers if this lasts.',
     status: 503,
     retry: true,
+  },
+  'model.picture-unusable': {
+    says: 'The picture is none that this model can read.',
+    next: "The detail says what is missing; the pack's manifest says what it needs.",
+    status: 422,
+    retry: false,
   },
   'model.run-failed': {
     says: 'The model could not be run on this picture.',

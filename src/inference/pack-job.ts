@@ -47,6 +47,9 @@ export async function packJob(manifest: PackManifest, images: readonly GreyImage
   };
 }
 
+/** Less is a thumbnail, a strip or a mistake: enlarged to the tensor it would look like a picture. */
+const smallest = 8;
+
 const greyPixels = ({ rows, columns, intensities, spacing, tags }: GreyImage): GreyPixels => ({
   rows,
   columns,
@@ -68,7 +71,8 @@ function verifyPicture({ rows, columns, intensities, spacing }: GreyImage, { sel
   if (rows < 1 || columns < 1 || intensities.length !== rows * columns) {
     throw new WetreadError('model.run-failed', `${intensities.length} values for ${rows} x ${columns} pixels`);
   }
-  if (selection.spacing === 'required' && spacing === undefined) {
-    throw new WetreadError('model.run-failed', 'the picture has no pixel size, and this model needs one');
-  }
+  if (rows < smallest || columns < smallest)
+    throw new WetreadError('model.picture-unusable', `${columns} x ${rows} pixels are too few`);
+  if (selection.spacing === 'required' && spacing === undefined)
+    throw new WetreadError('model.picture-unusable', 'the picture has no pixel size, and this model needs one');
 }

@@ -121,7 +121,7 @@ export async function prepare(
 function wholePicture(picture: GreyPixels, index: number, inHounsfield: boolean): Canvas {
   const { rows, columns, intensities, hounsfield } = picture;
   if (inHounsfield && hounsfield === undefined)
-    throw new WetreadError('model.run-failed', 'the picture has no Hounsfield units, and this model needs them');
+    throw new WetreadError('model.picture-unusable', 'the picture has no Hounsfield units, and this model needs them');
   return {
     rows,
     columns,
@@ -145,7 +145,7 @@ async function carryOut(
     case 'resample': {
       const { spacing } = picture;
       if (spacing === undefined)
-        throw new WetreadError('model.run-failed', 'the picture has no pixel size, and this model needs one');
+        throw new WetreadError('model.picture-unusable', 'the picture has no pixel size, and this model needs one');
       const height = Math.max(1, Math.round((canvas.rows * spacing.rowMm) / step.spacingMm));
       const width = Math.max(1, Math.round((canvas.columns * spacing.columnMm) / step.spacingMm));
       return resize(canvas, { height, width, filter: step.filter });
@@ -175,7 +175,7 @@ async function carryOut(
       const { height, width } = paddedTo(canvas, step);
       if (height < canvas.rows || width < canvas.columns)
         throw new WetreadError(
-          'model.run-failed',
+          'model.picture-unusable',
           `the picture is ${canvas.rows} x ${canvas.columns}, larger than the ${height} x ${width} it is to be padded to`,
         );
       const [left, top] =
@@ -369,7 +369,7 @@ function slicesOf(pictures: readonly GreyPixels[], { take, most }: StepOf<'stack
     take === 'all' ? pictures : 'middle' in take ? middleOf(pictures, take.middle) : evenOf(pictures, take.even);
   if (chosen.length > most)
     throw new WetreadError(
-      'model.run-failed',
+      'model.picture-unusable',
       `the series has ${chosen.length} pictures, this model takes at most ${most}`,
     );
   return chosen;
@@ -388,7 +388,8 @@ const evenOf = <Item>(all: readonly Item[], count: number): readonly Item[] =>
 function stacked(canvases: readonly Canvas[], { as }: StepOf<'stack'>): Canvas {
   const [first] = canvases;
   const odd = canvases.find(({ rows, columns }) => rows !== first!.rows || columns !== first!.columns);
-  if (odd !== undefined) throw new WetreadError('model.run-failed', 'the pictures of the series have different sizes');
+  if (odd !== undefined)
+    throw new WetreadError('model.picture-unusable', 'the pictures of the series have different sizes');
   const common = { rows: first!.rows, columns: first!.columns, isOwn: canvases.every(({ isOwn }) => isOwn) };
   if (as === 'batch')
     return {

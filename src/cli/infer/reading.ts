@@ -1,0 +1,124 @@
+/** Reads one picture with every pack it is for, as the service would, and says why the others did not. */
+import { asWetreadError, type ErrorCode } from '../../domain/errors.ts';
+import type { FindingDraft, Landmark } from '../../domain/finding.ts';
+import type { GreyImage, Spacing } from '../../domain/image.ts';
+import type { ManagedModelRunner } from '../../inference/model-runner.ts';
+import { ellipse95 } from '../../kit/geometry.ts';
+import { considerSeries, viewOf } from '../../kit/model-pack.ts';
+
+export type PackReading = {
+  readonly pack: string;
+  readonly version: string;
+  readonly title: string;
+  readonly sha256: string;
+  readonly demonstration: boolean;
+  readonly executionProvider: string;
+  readonly runMs: number;
+  readonly findings: readonly FindingDraft[];
+  readonly landmarks: readonly NamedPlace[];
+};
+
+/** In pixels of the picture given; the centre of the first pixel is (0.5, 0.5). */
+export type NamedPlace = {
+  readonly name: string;
+  readonly x: number;
+  readonly y: number;
+  /** Standard deviations along x and y. */
+  readonly sdX?: number;
+  readonly sdY?: number;
+  readonly ellipse95?: { readonly rx: number; readonly ry: number; readonly angleRad: number };
+  readonly confidence?: number;
+};
+
+export type PictureReading = {
+  readonly sopUid: string;
+  readonly frame: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly spacing?: Spacing;
+  readonly readings: readonly PackReading[];
+  readonly notRead: readonly { readonly pack: string; readonly why: string }[];
+  readonly failures: readonly (Refusal & { readonly pack: string })[];
+};
+
+export type Refusal = { readonly code: ErrorCode; readonly message: string; readonly next: string };
+export type FileReading = {
+  readonly file: string;
+  readonly pictures: readonly PictureReading[];
+  readonly error?: Refusal;
+};
+
+export const refusalOf = (thrown: unknown): Refusal => {
+  const { code, message, row } = asWetreadError(thrown);
+  return { code, message, next: row.next };
+};
+
+/** One pack's failure does not silence the others. */
+export async function readPicture(
+  runner: ManagedModelRunner,
+  image: GreyImage,
+  { isNamed, viewIsSure }: { readonly isNamed: boolean; readonly viewIsSure: boolean },
+): Promise<PictureReading> {
+  const readings: PackReading[] = [];
+  const notRead: { pack: string; why: string }[] = [];
+  const failures: (Refusal & { pack: string })[] = [];
+  for (const pack of runner.packs) {
+    const { name, version, title, sha256, demonstration } = pack;
+    const why = leftBecause(pack, image, viewIsSure);
+    // Whoever names a pack means it; the pack's own gate still judges the picture.
+    if (why !== undefined && !(isNamed && !viewIsSure)) {
+      notRead.push({ pack: name, why });
+      continue;
+    }
+    try {
+      const { findings, landmarks = [], executionProvider, runMs } = await runner.run(pack, image);
+      const places = landmarks.map(placeOf);
+      readings.push({
+        pack: name,
+        version,
+        title,
+        sha256,
+        demonstration,
+        executionProvider,
+        runMs,
+        findings,
+        landmarks: places,
+      });
+    } catch (thrown) {
+      failures.push({ pack: name, ...refusalOf(thrown) });
+    }
+  }
+  const { sopUid, frame, rows, columns, spacing } = image;
+  return { sopUid, frame, rows, columns, ...(spacing && { spacing }), readings, notRead, failures };
+}
+
+type Pack = ManagedModelRunner['packs'][number];
+
+function leftBecause(pack: Pack, { tags }: GreyImage, viewIsSure: boolean): string | undefined {
+  const { modality = '', seriesDescription, bodyPartExamined, viewPosition, studyDescription } = tags;
+  const { taken, why } = considerSeries(
+    pack,
+    { ...(studyDescription !== undefined && { description: studyDescription }) },
+    {
+      modality,
+      ...(seriesDescription !== undefined && { description: seriesDescription }),
+      ...(bodyPartExamined !== undefined && { bodyPartExamined }),
+      ...(viewPosition !== undefined && { viewPosition }),
+    },
+  );
+  if (!taken) return why;
+  // A header's view is a hint that the picture may overrule; what somebody says on the command line is meant.
+  const view = viewIsSure && viewPosition !== undefined ? viewOf(viewPosition) : undefined;
+  if (view !== undefined && !pack.views.includes(view))
+    return `--view says ${view}, the model reads ${pack.views.join(', ')}`;
+  return undefined;
+}
+
+function placeOf({ name, at: [x, y], covariance, confidence }: Landmark): NamedPlace {
+  const spread = covariance && {
+    sdX: Math.sqrt(Math.max(covariance.xx, 0)),
+    sdY: Math.sqrt(Math.max(covariance.yy, 0)),
+    ellipse95: ellipse95(covariance),
+  };
+  return { name, x, y, ...spread, ...(confidence !== undefined && { confidence }) };
+}
