@@ -9,7 +9,7 @@ import { startHospital, type Hospital } from '../../sandbox/hospital.ts';
 import { readPart10 } from '../../sandbox/dicom/part10.ts';
 import { dicomwebArchive } from '../../src/dicom/dicomweb-archive.ts';
 import { silentLogger } from '../../src/domain/log.ts';
-import { seriesUid, studyUid } from '../../src/domain/ids.ts';
+import { seriesUid, sopUid, studyUid } from '../../src/domain/ids.ts';
 import { archiveContractFiles } from '../contracts/archive.contract.ts';
 import { expectations } from '../dicom/fixtures.ts';
 import { browserInstalled, launchBrowser } from '../support/browser.ts';
@@ -159,5 +159,10 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('dicomweb-client in a b
     expect(distinct(frames)).toHaveLength(3);
     const { file: __, ...uids } = run;
     expect(await ask('retrieveInstanceFrames', { ...uids, frameNumbers: [3, 1] })).toEqual([frames[2], frames[0]]);
+    const ours: string[] = [];
+    const [study, series, sop] = [uids.studyInstanceUID, uids.seriesInstanceUID, uids.sopInstanceUID];
+    for await (const { bytes } of own().fetchFrames(studyUid(study), seriesUid(series), sopUid(sop), [3, 1]))
+      ours.push(hashOf(bytes));
+    expect(ours).toEqual([frames[2], frames[0]]);
   });
 });
