@@ -24,9 +24,8 @@ import type { Logger } from './domain/log.ts';
 import type { Output } from './domain/ports.ts';
 import { dicomwebPoll } from './events/dicomweb-poll.ts';
 import { withOrderedPriority } from './events/expected-exams.ts';
-import { fhirSubscriptionSource } from './events/fhir-subscription.ts';
 import { restSource } from './events/rest.ts';
-import { theExamWatch, theHl7 } from './event-sources.ts';
+import { theExamWatch, theHl7, theSubscriptions } from './event-sources.ts';
 import { keptSecret } from './fhir/kept-file.ts';
 import type { ServiceKeys } from './fhir/service-keys.ts';
 import { appAssets } from './http/app-assets.ts';
@@ -128,18 +127,6 @@ async function openAll(
   const sessions = appSessions({ store: store.sessions });
   const eventSecret =
     config.WETREAD_EVENT_SECRET ?? (await keptSecret(join(config.WETREAD_DATA_DIR, 'secrets', 'events')));
-  const subscription =
-    config.WETREAD_SUBSCRIPTION_TOPIC === undefined
-      ? undefined
-      : fhirSubscriptionSource({
-          client: chart.client,
-          endpoint: `${config.publicUrl}/events/fhir`,
-          secret: await keptSecret(join(config.WETREAD_DATA_DIR, 'secrets', 'subscription')),
-          topic: config.WETREAD_SUBSCRIPTION_TOPIC,
-          cursors: store.cursors,
-          announce,
-          logger,
-        });
   const poll =
     config.WETREAD_POLL_SECONDS === 0
       ? undefined
@@ -149,7 +136,9 @@ async function openAll(
     register: { announce, get: store.register.get },
   });
   const examWatch = theExamWatch({ ...store, ...chart, archive, announce, logger });
-  const hl7 = await theHl7(config, { exams: store.exams, onHeard: examWatch.soon, logger });
+  const heard = { exams: store.exams, onHeard: examWatch.soon, logger };
+  const hl7 = await theHl7(config, heard);
+  const subscriptions = await theSubscriptions(config, { ...heard, ...chart, announce, cursors: store.cursors });
   const cds = cdsRouter({
     hooks: await loadHooks(hooksFolder),
     ports: {
@@ -199,7 +188,7 @@ async function openAll(
     dicomwebProxy({ forward: archive.forward, studies: store.register, sessions, audit: store.audit, logger }),
   );
   app.use('/app', appAssets({ folder: appFolder, issuers: config.WETREAD_SMART_ISSUERS }));
-  if (subscription !== undefined) app.use(subscription.router);
+  for (const { router } of subscriptions) app.use(router);
   app.use(restSource({ secret: eventSecret, announce, logger }).router);
   app.use(notFound, errorHandler(logger));
 
@@ -210,7 +199,7 @@ async function openAll(
     await opening('WETREAD_HL7_HOST, WETREAD_HL7_PORT', () => hl7.start());
     opened.defer(() => hl7.stop());
   }
-  for (const source of [subscription, poll, workitems, examWatch]) {
+  for (const source of [...subscriptions, poll, workitems, examWatch]) {
     if (source === undefined) continue;
     void source.start();
     opened.defer(() => source.stop());

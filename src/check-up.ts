@@ -5,6 +5,7 @@ import type { Config } from './config.ts';
 import type { CircuitState } from './dicom/circuit.ts';
 import { asWetreadError } from './domain/errors.ts';
 import type { Logger } from './domain/log.ts';
+import { theHl7 } from './event-sources.ts';
 
 export type Check = {
   readonly name: string;
@@ -62,13 +63,20 @@ export async function checkUp(config: Config, logger: Logger): Promise<Check[]> 
       await theChart(config, logger, await theKeys(config, logger)).chart.probe(soon());
       return `${config.WETREAD_FHIR_URL} answers`;
     });
-  if (config.WETREAD_SUBSCRIPTION_TOPIC === undefined)
+  if (config.WETREAD_SUBSCRIPTION_TOPIC.length === 0)
     off('subscription', 'WETREAD_SUBSCRIPTION_TOPIC is not set: new studies are heard of by polling only');
   else
     checks.push({
       name: 'subscription',
       state: 'ok',
-      says: `made at the start for ${config.WETREAD_SUBSCRIPTION_TOPIC}`,
+      says: `made at the start for ${config.WETREAD_SUBSCRIPTION_TOPIC.map(({ url }) => url).join(', ')}`,
+    });
+  if (config.WETREAD_HL7_PORT === undefined) off('hl7', 'WETREAD_HL7_PORT is not set: no HL7 messages are heard');
+  else
+    await check('hl7', async () => {
+      await theHl7(config, { exams: { hear: async () => 'new' }, onHeard: () => {}, logger });
+      const over = config.WETREAD_HL7_TLS_CERT_FILE === undefined ? '' : ' over TLS';
+      return `heard on ${config.WETREAD_HL7_HOST}:${config.WETREAD_HL7_PORT}${over}`;
     });
   if (config.WETREAD_CDS_OPEN)
     checks.push({

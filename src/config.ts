@@ -34,6 +34,13 @@ const origin = httpUrl.refine(
   'is not an origin such as https://ehr.example',
 );
 
+/** `ServiceRequest=https://…`; an address alone is about imaging studies. */
+function subscriptionTopic(text: string) {
+  const [, type = 'ImagingStudy', url = text] =
+    /^(ImagingStudy|ServiceRequest|DiagnosticReport)=(.+)$/.exec(text) ?? [];
+  return { type: type as 'ImagingStudy' | 'ServiceRequest' | 'DiagnosticReport', url };
+}
+
 const smartIssuer = z.strictObject({
   iss: httpUrl,
   clientId: z.string().min(1),
@@ -145,10 +152,17 @@ const schema = z.object({
     .optional()
     .describe('System of the medical record numbers that DICOM Patient ID holds.'),
   WETREAD_ACCESSION_IDENTIFIER_SYSTEM: z.string().optional().describe('System of accession numbers on orders.'),
-  WETREAD_SUBSCRIPTION_TOPIC: z
-    .string()
-    .optional()
-    .describe('Topic of the FHIR Subscription that announces imaging studies; unset means none.'),
+  WETREAD_SUBSCRIPTION_TOPIC: list
+    .transform((topics) => topics.map(subscriptionTopic))
+    .refine((topics) => topics.every(({ url }) => URL.canParse(url)), 'names something that is no topic')
+    .default([])
+    .describe(
+      'Topics of FHIR Subscriptions, separated by commas: those of imaging studies, and ServiceRequest=…, DiagnosticReport=… for orders and reports; unset means none.',
+    ),
+  WETREAD_SUBSCRIPTION_PAYLOAD: z
+    .enum(['empty', 'id-only', 'full-resource'])
+    .default('id-only')
+    .describe('Payload that the FHIR server is asked to send. Only names are taken from it.'),
   WETREAD_HL7_PORT: port
     .optional()
     .describe('Port for HL7 v2 messages over MLLP (orders, states, results); unset means none.'),

@@ -1,16 +1,22 @@
 /** Event sources that need more than one line of wiring, each made from the configuration. */
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
+import { join } from 'node:path';
 import type { Config } from './config.ts';
 import { WetreadError } from './domain/errors.ts';
 import type { ExpectedExam, ExpectedExams } from './domain/expected-exam.ts';
 import type { Logger } from './domain/log.ts';
 import type { Archive, OrderBook, StudyRegister } from './domain/ports.ts';
+import { diagnosticReports, imagingStudies, serviceRequests, type ChartTopic } from './events/chart-topics.ts';
+import type { Cursors } from './events/cursors.ts';
 import { examWatch, type ExamWatch } from './events/expected-exams.ts';
+import { fhirSubscriptionSource, type FhirSubscriptionSource } from './events/fhir-subscription.ts';
 import { hl7Source, type Hl7Source } from './events/hl7-mllp.ts';
 import type { ChartIdentifierSystems } from './fhir/chart.ts';
 import type { FhirClient } from './fhir/client.ts';
 import { findOrder } from './fhir/find-order.ts';
+import { keptSecret } from './fhir/kept-file.ts';
+import { isImagingOrder, regionOfOrder } from './kit/imaging-order.ts';
 
 export function theExamWatch(parts: {
   readonly exams: ExpectedExams;
@@ -37,7 +43,7 @@ export function theExamWatch(parts: {
 /** Undefined when no port is configured. Throws `config.invalid` for what would let anybody in. */
 export async function theHl7(
   config: Config,
-  parts: { readonly exams: ExpectedExams; readonly onHeard: () => void; readonly logger: Logger },
+  parts: { readonly exams: Pick<ExpectedExams, 'hear'>; readonly onHeard: () => void; readonly logger: Logger },
 ): Promise<Hl7Source | undefined> {
   const port = config.WETREAD_HL7_PORT;
   if (port === undefined) return undefined;
@@ -71,6 +77,57 @@ export async function theHl7(
       statCodes: new Set(config.WETREAD_HL7_STAT_CODES.map((code) => code.toUpperCase())),
     },
     ...parts,
+  });
+}
+
+/** One Subscription for each topic that is configured, each with an address of its own: servers count per Subscription. */
+export async function theSubscriptions(
+  config: Config,
+  parts: {
+    readonly client: FhirClient;
+    readonly identifierSystems: ChartIdentifierSystems;
+    readonly exams: ExpectedExams;
+    readonly onHeard: () => void;
+    readonly announce: StudyRegister['announce'];
+    readonly cursors: Cursors;
+    readonly logger: Logger;
+  },
+): Promise<FhirSubscriptionSource[]> {
+  const topics = config.WETREAD_SUBSCRIPTION_TOPIC;
+  if (topics.length === 0) return [];
+  const { client, logger } = parts;
+  const accession = parts.identifierSystems.accession;
+  const system = accession === undefined ? {} : { accessionSystem: accession };
+  const about: Readonly<Record<ChartTopic['type'], ChartTopic>> = {
+    ImagingStudy: imagingStudies({ ...parts, ...system }),
+    ServiceRequest: serviceRequests({
+      ...parts,
+      reading: { isImaging: isImagingOrder, regionOf: regionOfOrder, ...system },
+    }),
+    DiagnosticReport: diagnosticReports({
+      ...parts,
+      sources: { baseUrl: client.baseUrl, read: client.read, ...system },
+    }),
+  };
+  const secret = await keptSecret(join(config.WETREAD_DATA_DIR, 'secrets', 'subscription'));
+  const taken = new Set<string>();
+  return topics.map(({ type, url }) => {
+    const kind = { ImagingStudy: '', ServiceRequest: '/orders', DiagnosticReport: '/reports' }[type];
+    let path = `/events/fhir${kind}`;
+    for (let another = 2; taken.has(path); another += 1) path = `/events/fhir${kind}/${another}`;
+    taken.add(path);
+    return fhirSubscriptionSource({
+      client,
+      endpoint: `${config.publicUrl}${path}`,
+      path,
+      name: `fhir-subscription${path.slice('/events/fhir'.length).replaceAll('/', '-')}`,
+      secret,
+      topic: url,
+      about: about[type],
+      payload: config.WETREAD_SUBSCRIPTION_PAYLOAD,
+      cursors: parts.cursors,
+      logger,
+    });
   });
 }
 

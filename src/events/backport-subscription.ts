@@ -8,9 +8,14 @@ export type WantedSubscription = {
   readonly secret: string;
   readonly topic: string;
   readonly heartbeatSeconds: number;
+  /** Default: ids only. Nothing of a patient then lies in a queue or in a proxy's log between the chart and us. */
+  readonly payload?: Payload | undefined;
 };
 
-export function backportSubscription({ endpoint, secret, topic, heartbeatSeconds }: WantedSubscription): Subscription {
+export type Payload = 'empty' | 'id-only' | 'full-resource';
+
+export function backportSubscription(wanted: WantedSubscription): Subscription {
+  const { endpoint, secret, topic, heartbeatSeconds, payload = 'id-only' } = wanted;
   return {
     resourceType: 'Subscription',
     meta: { profile: [`${guide}/backport-subscription`] },
@@ -21,10 +26,24 @@ export function backportSubscription({ endpoint, secret, topic, heartbeatSeconds
       type: 'rest-hook',
       endpoint,
       payload: 'application/fhir+json',
-      // Ids only: nothing of a patient lies in a queue or in a proxy's log between the chart and us.
-      _payload: { extension: [{ url: `${guide}/backport-payload-content`, valueCode: 'id-only' }] },
+      _payload: { extension: [{ url: `${guide}/backport-payload-content`, valueCode: payload }] },
       header: [`Authorization: Bearer ${secret}`],
       extension: [{ url: `${guide}/backport-heartbeat-period`, valueUnsignedInt: heartbeatSeconds }],
     },
   };
+}
+
+/** Whether the server's Subscription is still the one we want. Servers that hide headers or drop extensions are asked anew. */
+export function sameSubscription(found: Subscription, wanted: Subscription): boolean {
+  const told = ({ criteria, channel }: Subscription) =>
+    JSON.stringify([
+      criteria,
+      channel.type,
+      channel.endpoint,
+      channel.payload,
+      channel.header ?? [],
+      (channel as { _payload?: unknown })._payload ?? null,
+      channel.extension ?? [],
+    ]);
+  return told(found) === told(wanted);
 }

@@ -1,23 +1,27 @@
 /** Notifications of topic-based subscriptions (R5 backport, 1.1): a history Bundle whose first entry is the subscription's status. */
-import type { ImagingStudy } from 'fhir/r4.js';
 import { z } from 'zod';
 import { WetreadError } from '../domain/errors.ts';
 import { isFhirId } from '../domain/ids.ts';
 
+/** A resource of the server that is configured; nothing else of a reference is kept. */
+export type Focus = { readonly type: string; readonly id: string };
+
 export type NotifiedEvent = {
   readonly number?: number;
-  /** Logical id of the ImagingStudy that the event is about; none with `empty` payloads. */
-  readonly imagingStudy?: string;
+  /** What the event is about; none with `empty` payloads. */
+  readonly focus?: Focus;
 };
 
 export type Notification = {
-  readonly type: 'handshake' | 'heartbeat' | 'event-notification' | 'other';
+  readonly type: 'handshake' | 'heartbeat' | 'event-notification' | 'query-status' | 'query-event' | 'other';
+  /** The Subscription's own state: `active`, or `error` and `off` when the server gave up on us. */
+  readonly status?: string;
   /** As the server counts them; a number above what was heard means that something was missed. */
   readonly eventsSinceStart?: number;
   readonly topic?: string;
   readonly events: readonly NotifiedEvent[];
-  /** Full-resource payloads bring the studies along. */
-  readonly studies: ReadonlyMap<string, ImagingStudy>;
+  /** What full-resource payloads bring along. Only its names are believed: what it says is read from the server. */
+  readonly brought: readonly Focus[];
 };
 
 const reference = z.looseObject({ reference: z.string().optional() });
@@ -48,6 +52,7 @@ const parameters = z.looseObject({
 const subscriptionStatus = z.looseObject({
   resourceType: z.literal('SubscriptionStatus'),
   type: z.string(),
+  status: z.string().optional(),
   eventsSinceSubscriptionStart: count.optional(),
   topic: z.string().optional(),
   notificationEvent: z.array(z.looseObject({ eventNumber: count.optional(), focus: reference.optional() })).optional(),
@@ -63,32 +68,35 @@ const bundle = z.looseObject({
 
 export function readNotification(body: unknown): Notification {
   const parsed = bundle.safeParse(body);
-  if (!parsed.success) throw malformed('not a notification Bundle');
-  const [first, ...others] = parsed.data.entry;
-  const status = statusOf(first!.resource);
-  const studies = new Map<string, ImagingStudy>();
-  for (const { resource } of others) {
-    if (resource?.resourceType === 'ImagingStudy' && resource.id !== undefined)
-      studies.set(resource.id, resource as unknown as ImagingStudy);
+  // `$status` may be answered with the status alone.
+  if (!parsed.success) {
+    if (parameters.safeParse(body).success || subscriptionStatus.safeParse(body).success)
+      return { ...statusOf(body), brought: [] };
+    throw malformed('not a notification Bundle');
   }
-  return { ...status, studies };
+  const [first, ...others] = parsed.data.entry;
+  const brought = others.flatMap(({ resource }): Focus[] =>
+    resource?.id !== undefined && isFhirId(resource.id) ? [{ type: resource.resourceType, id: resource.id }] : [],
+  );
+  return { ...statusOf(first!.resource), brought };
 }
 
-function statusOf(resource: unknown): Omit<Notification, 'studies'> {
+function statusOf(resource: unknown): Omit<Notification, 'brought'> {
   const r4 = parameters.safeParse(resource);
   if (r4.success) return fromParameters(r4.data.parameter);
   const r4b = subscriptionStatus.safeParse(resource);
   if (!r4b.success) throw malformed('the first entry is not the subscription status');
-  const { type, eventsSinceSubscriptionStart, topic, notificationEvent = [] } = r4b.data;
+  const { type, status, eventsSinceSubscriptionStart, topic, notificationEvent = [] } = r4b.data;
   return {
     type: typeOf(type),
+    ...(status === undefined ? {} : { status }),
     ...(eventsSinceSubscriptionStart === undefined ? {} : { eventsSinceStart: eventsSinceSubscriptionStart }),
     ...(topic === undefined ? {} : { topic }),
     events: notificationEvent.map(({ eventNumber, focus }) => eventOf(eventNumber, focus?.reference)),
   };
 }
 
-function fromParameters(given: readonly (Part & { part?: Part[] | undefined })[]): Omit<Notification, 'studies'> {
+function fromParameters(given: readonly (Part & { part?: Part[] | undefined })[]): Omit<Notification, 'brought'> {
   const named = (parts: readonly Part[], name: string) => parts.find((one) => one.name === name);
   const numberIn = (one: Part | undefined) => {
     const value = one?.valueString ?? one?.valueInteger ?? one?.valueUnsignedInt;
@@ -101,8 +109,10 @@ function fromParameters(given: readonly (Part & { part?: Part[] | undefined })[]
   if (type === undefined) throw malformed('the subscription status has no type');
   const eventsSinceStart = numberIn(named(given, 'events-since-subscription-start'));
   const topic = named(given, 'topic')?.valueCanonical;
+  const status = named(given, 'status')?.valueCode;
   return {
     type: typeOf(type),
+    ...(status === undefined ? {} : { status }),
     ...(eventsSinceStart === undefined ? {} : { eventsSinceStart }),
     ...(topic === undefined ? {} : { topic }),
     events: given
@@ -113,17 +123,23 @@ function fromParameters(given: readonly (Part & { part?: Part[] | undefined })[]
   };
 }
 
-function eventOf(number: number | undefined, focus: string | undefined): NotifiedEvent {
-  const imagingStudy = focus === undefined ? undefined : imagingStudyId(focus);
-  return { ...(number === undefined ? {} : { number }), ...(imagingStudy === undefined ? {} : { imagingStudy }) };
+function eventOf(number: number | undefined, reference: string | undefined): NotifiedEvent {
+  const focus = reference === undefined ? undefined : focusOf(reference);
+  return { ...(number === undefined ? {} : { number }), ...(focus === undefined ? {} : { focus }) };
 }
 
-/** The id alone: the address in a notification is never called, the study is read from the server that is configured. */
-function imagingStudyId(focus: string): string | undefined {
-  const [, id] = /(?:^|\/)ImagingStudy\/([^/?#]+)(?:\/_history\/[^/]+)?$/.exec(focus) ?? [];
-  return id !== undefined && isFhirId(id) ? id : undefined;
+/** Type and id alone: the address in a notification is never called, the resource is read from the server that is configured. */
+function focusOf(reference: string): Focus | undefined {
+  const [, type, id] = /(?:^|\/)([A-Z][A-Za-z]+)\/([^/?#]+)(?:\/_history\/[^/]+)?$/.exec(reference) ?? [];
+  return type !== undefined && id !== undefined && isFhirId(id) ? { type, id } : undefined;
 }
 
-const typeOf = (type: string): Notification['type'] =>
-  type === 'handshake' || type === 'heartbeat' || type === 'event-notification' ? type : 'other';
+const types: ReadonlySet<string> = new Set([
+  'handshake',
+  'heartbeat',
+  'event-notification',
+  'query-status',
+  'query-event',
+] satisfies Notification['type'][]);
+const typeOf = (type: string): Notification['type'] => (types.has(type) ? (type as Notification['type']) : 'other');
 const malformed = (why: string) => new WetreadError('request.malformed', why);

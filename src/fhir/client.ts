@@ -39,6 +39,14 @@ export interface FhirClient {
     options?: { readonly ifMatch?: string | undefined; readonly signal?: AbortSignal | undefined },
   ): Promise<ResourceOf<Resource['resourceType']>>;
   remove(type: FhirResource['resourceType'], id: string, signal?: AbortSignal): Promise<void>;
+  /** An operation that changes nothing, on one resource: `Subscription/1/$status`. */
+  operation(
+    type: FhirResource['resourceType'],
+    id: string,
+    name: string,
+    parameters?: SearchParameters,
+    signal?: AbortSignal,
+  ): Promise<unknown>;
   transaction(bundle: Bundle, signal?: AbortSignal): Promise<Bundle>;
   probe(signal?: AbortSignal): Promise<void>;
 }
@@ -203,6 +211,16 @@ export function fhirClient(options: FhirClientOptions): FhirClient {
 
     async remove(type, id, signal) {
       await call({ method: 'DELETE', url: `${type}/${encodeURIComponent(id)}`, type, repeatable: true }, signal);
+    },
+
+    operation(type, id, name, parameters = {}, signal) {
+      const query = new URLSearchParams();
+      for (const [key, value] of Object.entries(parameters)) for (const one of [value].flat()) query.append(key, one);
+      const asked = query.size === 0 ? '' : `?${query}`;
+      return call(
+        { method: 'GET', url: `${type}/${encodeURIComponent(id)}/${name}${asked}`, type, repeatable: true },
+        signal,
+      );
     },
 
     async transaction(bundle, signal) {

@@ -3,6 +3,7 @@ import type { Bundle, ImagingStudy, Parameters, ParametersParameter } from 'fhir
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WetreadError } from '../../src/domain/errors.ts';
 import { silentLogger } from '../../src/domain/log.ts';
+import { imagingStudies } from '../../src/events/chart-topics.ts';
 import { fhirSubscriptionSource, type FhirSubscriptionSource } from '../../src/events/fhir-subscription.ts';
 import { fhirClient } from '../../src/fhir/client.ts';
 import { testFhirServer, type TestFhirServer } from '../support/fhir-server.ts';
@@ -25,7 +26,7 @@ async function openSource(port = 0): Promise<void> {
     endpoint: `${probe.url}/events/fhir`,
     secret,
     topic,
-    announce: studies.announce,
+    about: imagingStudies({ announce: studies.announce, logger: silentLogger }),
     cursors,
     logger: silentLogger,
   });
@@ -186,15 +187,11 @@ describe('notifications', () => {
     expect(source.state()).toMatchObject({ kind: 'active', eventsHeard: 1 });
   });
 
-  it('full-resource: the study in the bundle is taken', async () => {
+  it('full-resource: only the name is taken from the bundle, the study is read from the server', async () => {
     const study = await arrive();
-    chart.requests.length = 0;
-    expect(
-      (await send(notification('event-notification', 1, [{ number: 1, focus: `ImagingStudy/${study.id}` }], [study])))
-        .status,
-    ).toBe(200);
+    const forged = { ...study, identifier: [{ system: 'urn:dicom:uid', value: 'urn:oid:6.6.6' }] };
+    expect((await send(notification('event-notification', 1, [{ number: 1 }], [forged]))).status).toBe(200);
     expect(studies.events.map(({ studyUid }) => studyUid)).toEqual([uidOf(study)]);
-    expect(chart.requests).toEqual([]);
   });
 
   it('empty: the study is searched for before the answer', async () => {

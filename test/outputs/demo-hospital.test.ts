@@ -11,6 +11,7 @@ import type { Reading } from '../../src/domain/finding.ts';
 import { patientId, studyUid } from '../../src/domain/ids.ts';
 import { silentLogger } from '../../src/domain/log.ts';
 import type { StudyRecord } from '../../src/domain/study.ts';
+import { imagingStudies } from '../../src/events/chart-topics.ts';
 import { fhirSubscriptionSource, type FhirSubscriptionSource } from '../../src/events/fhir-subscription.ts';
 import { backendAuthorization } from '../../src/fhir/backend-authorization.ts';
 import { fhirChart } from '../../src/fhir/chart.ts';
@@ -204,7 +205,7 @@ describe('the subscription', () => {
       endpoint: `${serviceUrl}/events/fhir`,
       secret: 'a-secret-for-the-demo-hospital',
       topic,
-      announce: studies.announce,
+      about: imagingStudies({ announce: studies.announce, logger: silentLogger }),
       cursors,
       logger: silentLogger,
       heartbeatSeconds: 1,
