@@ -19,6 +19,9 @@ export default defineHook(
   },
 );
 
+/** R4 request-priority: "stat" is at once, "asap" as soon as possible, "urgent" before the routine. */
+const urgency = { stat: 'stat', asap: 'stat', urgent: 'waiting', routine: 'routine' } as const;
+
 function imagingOrder(order: ServiceRequest, patientId: PatientId, now: Date): ImagingOrder {
   const accession = accessionOf(order);
   return {
@@ -26,6 +29,7 @@ function imagingOrder(order: ServiceRequest, patientId: PatientId, now: Date): I
     patientId,
     region: regionOfOrder(order),
     ...(accession === undefined ? {} : { accession }),
+    ...(order.priority === undefined ? {} : { priority: urgency[order.priority] }),
     seenAt: now.toISOString(),
   };
 }

@@ -130,7 +130,14 @@ async function openAll(
   const poll =
     config.WETREAD_POLL_SECONDS === 0
       ? undefined
-      : dicomwebPoll({ archive, everySeconds: config.WETREAD_POLL_SECONDS, cursors: store.cursors, announce, logger });
+      : dicomwebPoll({
+          archive,
+          everySeconds: config.WETREAD_POLL_SECONDS,
+          days: config.WETREAD_POLL_DAYS,
+          cursors: store.cursors,
+          announce,
+          logger,
+        });
   const workitems = theWorklist(config, logger, {
     claims: store.workitems,
     register: { announce, get: store.register.get },

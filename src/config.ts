@@ -106,6 +106,12 @@ const schema = z.object({
     .min(0)
     .default(60)
     .describe('How often the archive is asked for new studies; 0 never asks.'),
+  WETREAD_POLL_DAYS: z.coerce
+    .number()
+    .min(1)
+    .max(3650)
+    .default(30)
+    .describe('Every hour, studies that were taken up to so many days ago are looked for: archived late, or grown.'),
 
   WETREAD_UPS_URL: httpUrl.optional().describe('UPS-RS root of the worklist. Default: WETREAD_DICOMWEB_URL.'),
   WETREAD_UPS_STATION: z

@@ -1,7 +1,8 @@
-/** `wetread studies`: where studies stand, and a second chance for those that were given up. */
-import { withStore } from '../adapters.ts';
-import { readConfig } from '../config.ts';
-import { errorTable } from '../domain/errors.ts';
+/** `wetread studies`: where studies stand, a second chance for those that were given up, and reading again with a newer model. */
+import { thePacks, withStore } from '../adapters.ts';
+import { readConfig, type Config } from '../config.ts';
+import { errorTable, WetreadError } from '../domain/errors.ts';
+import type { PackSummary } from '../domain/ports.ts';
 import { isUid, studyUid } from '../domain/ids.ts';
 import type { StudyRecord, StudyState } from '../domain/study.ts';
 import { jsonLogger } from '../log.ts';
@@ -12,26 +13,82 @@ const newest = 20;
 
 export const command: Command = {
   name: 'studies',
-  summary: 'list studies and where they stand, and try those again that were given up',
+  summary: 'list studies and where they stand, try those again that were given up, read again with a newer model',
   usage: `
 Usage: wetread studies [list]
        wetread studies dead
        wetread studies requeue <Study Instance UID>…
+       wetread studies re-read <Study Instance UID>…
+       wetread studies re-read --pack NAME [--older-than VERSION] [--since 2026-01-01] [--dry-run]
 
   list      the ${newest} studies announced last, with their state
   dead      studies whose every retry is used up, with the reason; exits 1 when there is one
-  requeue   read these again
+  requeue   read these again that were given up
+  re-read   have the installed models look at studies again that they have not read in this version;
+            what a model of this version has read of the same pictures is not run again
+    --pack        studies this model has not read in the installed version, behind all other work
+    --older-than  only those it has read in a version before this one
+    --since       only studies of this day and later
+    --dry-run     only say how many
   --json    the same as JSON
 
 Works beside a running service and without one.`,
   async run(args, io) {
-    const { values, positionals } = readArgs(args, { json: { type: 'boolean' } }, true);
+    const { values, positionals } = readArgs(
+      args,
+      {
+        json: { type: 'boolean' },
+        pack: { type: 'string' },
+        'older-than': { type: 'string' },
+        since: { type: 'string' },
+        'dry-run': { type: 'boolean' },
+      },
+      true,
+    );
     const [action = 'list', ...uids] = positionals;
-    if (!['list', 'dead', 'requeue'].includes(action)) throw new UsageError('say "list", "dead" or "requeue"');
-    if (action === 'requeue' && uids.length === 0) throw new UsageError('name at least one study');
-    if (action !== 'requeue' && uids.length > 0) throw new UsageError(`"${action}" takes no study`);
+    if (!['list', 'dead', 'requeue', 're-read'].includes(action))
+      throw new UsageError('say "list", "dead", "requeue" or "re-read"');
+    const many = values.pack !== undefined;
+    if (many && action !== 're-read') throw new UsageError('--pack goes with "re-read"');
+    for (const option of ['older-than', 'since', 'dry-run'] as const)
+      if (values[option] !== undefined && !many) throw new UsageError(`--${option} goes with --pack`);
+    if (action === 'requeue' || (action === 're-read' && !many)) {
+      if (uids.length === 0) throw new UsageError('name at least one study');
+    } else if (uids.length > 0) throw new UsageError(`"${action}" takes no study${many ? ' beside --pack' : ''}`);
     for (const uid of uids) if (!isUid(uid)) throw new UsageError(`"${uid}" is no Study Instance UID`);
-    return withStore(readConfig(io.env), jsonLogger('error'), async ({ register, recentStudies }) => {
+    if (values.since !== undefined && !/^\d{4}-\d{2}-\d{2}$/.test(values.since))
+      throw new UsageError(`"${values.since}" is no day like 2026-01-31`);
+    const config = readConfig(io.env);
+    const installed = many ? await installedPack(config, values.pack!) : undefined;
+    return withStore(config, jsonLogger('error'), async ({ register, recentStudies, studiesToReadAgain }) => {
+      if (action === 're-read') {
+        const found =
+          installed === undefined
+            ? uids.map(studyUid)
+            : await studiesToReadAgain({
+                pack: installed.name,
+                version: installed.version,
+                ...(values['older-than'] === undefined ? {} : { olderThan: values['older-than'] }),
+                ...(values.since === undefined ? {} : { since: values.since }),
+              });
+        for (const uid of values['dry-run'] === true ? [] : found) {
+          if (installed === undefined && (await register.get(uid)) === undefined)
+            throw new WetreadError('request.not-found', 'the study was never announced');
+          await register.announce({
+            source: 'backfill',
+            studyUid: uid,
+            reason: 're-read',
+            ...(installed === undefined
+              ? { priority: 'routine' as const }
+              : { priority: 'backfill' as const, packs: [installed.name] }),
+          });
+        }
+        const version = installed === undefined ? '' : ` by ${installed.name} ${installed.version}`;
+        if (values.json) io.stdout.write(`${JSON.stringify({ reRead: found })}\n`);
+        else if (values['dry-run']) io.stdout.write(`${found.length} would be read again${version}\n`);
+        else io.stdout.write(`${found.length} queued to be read again${version}\n`);
+        return 0;
+      }
       if (action === 'list') {
         const studies = await recentStudies(newest);
         if (values.json) io.stdout.write(`${JSON.stringify(studies)}\n`);
@@ -51,6 +108,14 @@ Works beside a running service and without one.`,
     });
   },
 };
+
+async function installedPack(config: Config, name: string): Promise<PackSummary> {
+  const packs = (await thePacks(config, jsonLogger('error'))).map(({ summary }) => summary);
+  const pack = packs.find((one) => one.name === name);
+  if (pack === undefined)
+    throw new UsageError(`there is no model "${name}" here, but ${packs.map((one) => one.name).join(', ')}`);
+  return pack;
+}
 
 function row({ studyUid, announcedAt, description, state }: StudyRecord): string {
   return `${announcedAt}  ${standing(state).padEnd(34)}  ${studyUid}  ${description ?? ''}`.trimEnd();

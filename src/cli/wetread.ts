@@ -9,6 +9,7 @@ const commands: readonly (readonly [name: string, load: () => Promise<{ command:
   ['worker', () => import('./worker.ts')],
   ['doctor', () => import('./doctor.ts')],
   ['studies', () => import('./studies.ts')],
+  ['backfill', () => import('./backfill.ts')],
   ['models', () => import('./models.ts')],
   ['infer', () => import('./infer.ts')],
   ['dicom', () => import('./dicom.ts')],

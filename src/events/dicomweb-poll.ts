@@ -1,4 +1,10 @@
-/** Asks the archive for new studies (QIDO-RS) for sites whose chart does not tell; the register makes one job of whatever is heard twice. */
+/**
+ * Asks the archive for new studies and late pictures (QIDO-RS) for sites whose chart does not tell.
+ *
+ * DICOMweb cannot be asked "what came since?": only by Study Date, which is when the pictures were taken. So two windows
+ * are asked for: each round yesterday and today, and every hour, for what was archived late, the last `days`. How many
+ * objects a study has now is told with it; the register makes one job of whatever is heard twice.
+ */
 import { asWetreadError } from '../domain/errors.ts';
 import type { Logger } from '../domain/log.ts';
 import type { Archive, StudyRegister } from '../domain/ports.ts';
@@ -9,6 +15,8 @@ export type DicomwebPollOptions = {
   readonly archive: Pick<Archive, 'findStudies'>;
   /** 0 never asks. */
   readonly everySeconds: number;
+  /** How far back pictures that were archived late are looked for. */
+  readonly days: number;
   readonly cursors: Cursors;
   readonly announce: StudyRegister['announce'];
   readonly logger: Logger;
@@ -30,16 +38,21 @@ export interface DicomwebPoll {
 }
 
 const cursorName = 'dicomweb-poll';
+/** When polling first began: what was taken long before is left to `wetread backfill`, which somebody asks for. */
+const beganName = 'dicomweb-poll/began';
+const sweptName = 'dicomweb-poll/swept';
+const dayMs = 24 * 3600 * 1000;
 /** QIDO-RS searches by StudyDate, which has no time of day and no zone: a day back is always asked for again. */
-const overlapMs = 24 * 3600 * 1000;
+const overlapMs = dayMs;
+const sweepEveryMs = 3600 * 1000;
 const pageSize = 200;
 const mostPages = 500;
 const longestBackoffSeconds = 300;
 
 export function dicomwebPoll(options: DicomwebPollOptions): DicomwebPoll {
-  const { archive, everySeconds, cursors, announce, logger, now = () => new Date() } = options;
-  /** Announced in the asked-for days already: saves the database a question per study and round. */
-  let announced = new Set<StudyUid>();
+  const { archive, everySeconds, days, cursors, announce, logger, now = () => new Date() } = options;
+  /** How many objects each study of the asked-for days was announced with: saves the database a question per study and round. */
+  let announced = new Map<StudyUid, number | undefined>();
   let state: PollState = { kind: 'off' };
   let failures = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -48,31 +61,64 @@ export function dicomwebPoll(options: DicomwebPollOptions): DicomwebPoll {
 
   async function pollOnce(signal?: AbortSignal): Promise<number> {
     const began = now();
-    const cursor = await cursors.get(cursorName);
-    const from = cursor === undefined || Number.isNaN(Date.parse(cursor)) ? began : new Date(cursor);
-    const since = new Date(Math.min(from.getTime(), began.getTime()) - overlapMs);
+    const first = (await instant(beganName)) ?? (await firstStart(began));
+    const cursor = (await instant(cursorName)) ?? began;
+    const swept = await instant(sweptName);
+    const sweeps = swept === undefined || began.getTime() - swept.getTime() >= sweepEveryMs;
+    const near = Math.min(cursor.getTime(), began.getTime()) - overlapMs;
+    const far = Math.max(began.getTime() - days * dayMs, first.getTime() - overlapMs);
 
-    const seen = new Set<StudyUid>();
+    const seen = new Map<StudyUid, number | undefined>();
+    const fresh = await announceSince(new Date(sweeps ? Math.min(near, far) : near), seen, signal);
+    // Only now: a round that broke off is asked for again in full.
+    await cursors.set(cursorName, began.toISOString());
+    if (sweeps) await cursors.set(sweptName, began.toISOString());
+    // A sweep sees everything that may be asked for until the next one; what it did not see can be forgotten.
+    announced = sweeps ? seen : new Map([...announced, ...seen]);
+    return fresh;
+  }
+
+  async function announceSince(
+    since: Date,
+    seen: Map<StudyUid, number | undefined>,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
     let fresh = 0;
     for (let page = 0; page < mostPages; page += 1) {
       const studies = await archive.findStudies({ since, limit: pageSize, offset: page * pageSize }, signal);
       let unseen = 0;
-      for (const { studyUid, accession } of studies) {
+      for (const { studyUid, accession, instanceCount } of studies) {
         if (seen.has(studyUid)) continue;
-        seen.add(studyUid);
+        seen.set(studyUid, instanceCount);
         unseen += 1;
-        if (announced.has(studyUid)) continue;
-        const event = { source: 'dicomweb-poll', studyUid, reason: 'study-arrived', priority: 'routine' } as const;
-        if ((await announce(accession === undefined ? event : { ...event, accession })) === 'queued') fresh += 1;
-        announced.add(studyUid);
+        if (announced.has(studyUid) && announced.get(studyUid) === instanceCount) continue;
+        const answer = await announce({
+          source: 'dicomweb-poll',
+          studyUid,
+          reason: 'study-arrived',
+          priority: 'routine',
+          ...(accession === undefined ? {} : { accession }),
+          ...(instanceCount === undefined ? {} : { instanceCount }),
+        });
+        if (answer === 'queued') fresh += 1;
+        announced.set(studyUid, instanceCount);
       }
       // Archives that ignore offset give the first page for ever.
       if (studies.length < pageSize || unseen === 0) break;
     }
-    // Only now: a round that broke off is asked for again in full.
-    await cursors.set(cursorName, began.toISOString());
-    announced = seen;
     return fresh;
+  }
+
+  async function instant(name: string): Promise<Date | undefined> {
+    const text = await cursors.get(name);
+    return text === undefined || Number.isNaN(Date.parse(text)) ? undefined : new Date(text);
+  }
+
+  /** A site that has polled before this was remembered began when its cursor stood, or earlier. */
+  async function firstStart(began: Date): Promise<Date> {
+    const first = (await instant(cursorName)) ?? began;
+    await cursors.set(beganName, first.toISOString());
+    return first;
   }
 
   async function oneRound(signal: AbortSignal): Promise<void> {

@@ -20,9 +20,11 @@ const body = z.strictObject({
   accession: z.string().min(1).max(64).optional(),
   reason: z.enum(['study-arrived', 're-read']).default('study-arrived'),
   priority: z.enum(['stat', 'waiting', 'routine', 'backfill']).default('routine'),
+  /** Objects in the study as the sender counts them now. Without it the archive is asked whether a known study has grown. */
+  instanceCount: z.int().min(0).max(10_000_000).optional(),
 });
 
-/** 202 with what became of it: `queued`, or `known` when this study was announced for this reason before. */
+/** 202 with what became of it: `queued`, or `known` when there is nothing to read that was not announced before. */
 export function restSource({ secret, announce, logger }: RestSourceOptions): { readonly router: Router } {
   const router = Router();
   router.post('/events/study', bearerOnly(secret), express.json({ limit: '10kb' }), (request, response, next) => {
@@ -35,7 +37,7 @@ export function restSource({ secret, announce, logger }: RestSourceOptions): { r
       const issue = parsed.error.issues[0]!;
       throw new WetreadError('request.malformed', `${issue.path.join('.') || 'body'}: ${issue.message}`);
     }
-    const { studyUid: uid, patientId: patient, accession, reason, priority } = parsed.data;
+    const { studyUid: uid, patientId: patient, accession, reason, priority, instanceCount } = parsed.data;
     const event: StudyEvent = {
       source: 'rest',
       studyUid: studyUid(uid),
@@ -43,6 +45,7 @@ export function restSource({ secret, announce, logger }: RestSourceOptions): { r
       priority,
       ...(patient === undefined ? {} : { patientId: patientId(patient) }),
       ...(accession === undefined ? {} : { accession }),
+      ...(instanceCount === undefined ? {} : { instanceCount }),
     };
     const state = await announce(event);
     logger.info('study announced', { source: event.source, studyUid: uid, reason, state });

@@ -37,8 +37,10 @@ export type AnalysisParts = {
 
 export type AnalysisJob = {
   readonly studyUid: StudyUid;
-  /** `look-again`: the study was read, and is touched only when the archive holds something else by now. */
+  /** `look-again`: there is something to read only when the archive holds something else by now. */
   readonly reason: ReadReason | 'look-again';
+  /** It was read before, and is shown so until there is something to read. */
+  readonly settled: boolean;
   /** Packs (`*` all) that read again what another version of them has read. */
   readonly packs: readonly string[];
   readonly attempt: number;
@@ -56,16 +58,17 @@ export async function analyseStudy(parts: AnalysisParts, job: AnalysisJob): Prom
   const { signal } = job;
   const log = parts.logger.with({ studyUid: job.studyUid, attempt: job.attempt });
 
-  const looksAgain = job.reason === 'look-again';
-  if (!looksAgain) await register.begin(job.studyUid, job.attempt);
+  if (!job.settled) await register.begin(job.studyUid, job.attempt);
   const [study, series] = await sideBySide(
     (until) => findStudy(archive, job.studyUid, until),
     (until) => archive.findSeries(job.studyUid, until),
     signal,
   );
   const instanceCount = study.instanceCount ?? sumOfSeries(series);
-  if (looksAgain && instanceCount !== undefined && instanceCount === (await register.get(job.studyUid))?.instanceCount)
-    return log.info('nothing new in the archive');
+  if (job.reason === 'look-again' && instanceCount !== undefined) {
+    const before = await register.get(job.studyUid);
+    if (before?.instanceCount === instanceCount) return log.info('nothing new in the archive');
+  }
 
   const { arrange } = parts;
   const { chosen, notes } = await selectSeries({ packs: models.packs, archive, arrange }, study, series, signal);
@@ -102,7 +105,7 @@ export async function analyseStudy(parts: AnalysisParts, job: AnalysisJob): Prom
     }
     return skipped([]);
   }
-  if (looksAgain) await register.begin(job.studyUid, job.attempt);
+  if (job.settled) await register.begin(job.studyUid, job.attempt);
 
   // The pictures come while the chart is asked. A film that cannot be read is still put in its chart, where it is said to be unread.
   const pictures = loadImages({ archive, decoder: parts.decoder }, job.studyUid, toLoad, signal);

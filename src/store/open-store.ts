@@ -10,6 +10,7 @@ import type {
   SessionStore,
   StudyRegister,
 } from '../domain/ports.ts';
+import type { StudyUid } from '../domain/ids.ts';
 import type { StudyRecord } from '../domain/study.ts';
 import type { WorkitemClaims } from '../domain/workitem.ts';
 import { auditTrail } from './audit-trail.ts';
@@ -26,6 +27,7 @@ import { orderBook } from './order-book.ts';
 import { workOutputs, type OutputJob } from './output-jobs.ts';
 import { patientCache } from './patient-cache.ts';
 import { openPresence } from './presence.ts';
+import { studiesToReadAgain, type ReadAgainQuery } from './read-again.ts';
 import { readingStore } from './reading-store.ts';
 import { workers } from './running-jobs.ts';
 import { receivedObjects } from './received-objects.ts';
@@ -58,6 +60,7 @@ export type Store = {
   readonly received: ReceivedObjects;
   /** Those announced last, newest first. */
   recentStudies(most: number): Promise<StudyRecord[]>;
+  studiesToReadAgain(query: ReadAgainQuery): Promise<StudyUid[]>;
   /** What a throwing handler means is told in `study-jobs.ts`. */
   workStudies(handler: (job: StudyJob) => Promise<void>, options: { concurrency: number }): Promise<void>;
   workOutputs(handler: (job: OutputJob) => Promise<void>, options: { concurrency: number }): Promise<void>;
@@ -145,6 +148,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       sessions: sessionStore(database),
       received: receivedObjects(database),
       recentStudies: (most) => recentStudies(database, most),
+      studiesToReadAgain: (query) => studiesToReadAgain(database, query),
       workStudies: async (handler, { concurrency }) => {
         demandService();
         await workStudies({ ...parts, workers: crew }, handler, { concurrency });

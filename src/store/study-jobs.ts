@@ -13,8 +13,10 @@ import { setPending, settleStudy, wishes } from './study-register.ts';
 
 export type StudyJob = {
   readonly studyUid: StudyUid;
-  /** `look-again`: the study is settled, and stays so unless the archive holds something else now. */
+  /** `look-again`: only when the archive holds something else now is there anything to read. */
   readonly reason: ReadReason | 'look-again';
+  /** The study was read before, and stays so for all who look until there is something to read. */
+  readonly settled: boolean;
   /** Packs that are to read again what another version of them has read; `*` is all. */
   readonly packs: readonly string[];
   /** 1 for the first try. */
@@ -36,7 +38,7 @@ const shortLookSeconds = [30, 120, 600, 3600];
  * | retry: yes  | yes        | pending                  | tried again after a delay |
  * | retry: yes  | no         | dead, failed(code)       | completed                 |
  *
- * A look again that fails before it found anything new leaves the study settled as it was.
+ * What fails before it found anything to read leaves a settled study as it was.
  * When the process is stopping, whatever was thrown means nothing: the job goes back unharmed (`running-jobs.ts`).
  */
 export async function workStudies(
@@ -50,17 +52,17 @@ export async function workStudies(
   await parts.workers.work('read-study', places, async ({ id, data, attempt, lastAttempt, signal }) => {
     const { studyUid } = studyJob.parse(data);
     const { state, packs, ...known } = await take(studyUid);
-    const looksAgain = state === 'settled' || state === 'dead';
-    const reason = looksAgain ? 'look-again' : packs.length > 0 ? 're-read' : 'study-arrived';
+    const settled = state === 'settled' || state === 'dead';
+    const reason = packs.length > 0 ? 're-read' : settled ? 'look-again' : 'study-arrived';
     try {
-      await handler({ studyUid, reason, packs, attempt, lastAttempt, signal, ...known });
+      await handler({ studyUid, reason, settled, packs, attempt, lastAttempt, signal, ...known });
     } catch (thrown) {
       if (signal.aborted) throw thrown;
       const error = asWetreadError(thrown);
       const log = logger.with({ studyUid, attempt, code: error.code });
       const again = error.row.retry && !lastAttempt;
-      if (looksAgain && !(await begun(studyUid))) {
-        log.warn('the archive could not be asked whether the study has become more', { cause: error });
+      if (settled && !(await begun(studyUid))) {
+        log.warn('the archive could not be asked whether there is more to read', { cause: error });
       } else if (again) {
         log.warn('study will be tried again', { cause: error });
         tell(
@@ -120,7 +122,7 @@ export async function workStudies(
       if (row === undefined) return [];
       await sql.query(`update wetread.study set doing_packs = '{}' where study_uid = $1`, [study]);
       if (row.wish === wishes.read) {
-        await setPending(sql, study);
+        if (row.state !== 'settled' || row.priority > priorityNumber.backfill) await setPending(sql, study);
         await jobs.queueStudy(sql, study, row.priority);
       } else if (row.wish === wishes.look) {
         await jobs.queueStudy(sql, study, row.priority);

@@ -163,8 +163,10 @@ export function studyRegister(parts: {
       if (priority > known.priority) await jobs.raisePriority(sql, event.studyUid, priority);
       return { answer: 'known' as const, row };
     }
-    // Until it is known that there is something new, a study that was read stays so.
-    if (asked === wishes.read && rested) await setPending(sql, event.studyUid);
+    // Until it is known that there is something new, a study that was read stays so; and nobody waits for what is read
+    // again for completeness, so no chart says for weeks that it is.
+    const quietly = asked === wishes.look || (known.state === 'settled' && event.priority === 'backfill');
+    if (rested && !quietly) await setPending(sql, event.studyUid);
     // Without a number it may be news or the tenth echo: those that come within two seconds make one question.
     const echo = asked === wishes.look && event.instanceCount === undefined;
     const queued = await jobs.queueStudy(sql, event.studyUid, priority, echo ? echoSeconds : 0);
@@ -290,7 +292,9 @@ const echoSeconds = 2;
 function askedFor(event: StudyEvent, known: KnownStudy): Wish {
   const { instanceCount: count } = event;
   if (event.reason === 're-read') return wishes.read;
-  const repeated = count !== undefined && count === known.told_count;
+  // A list that names a study and counts nothing says that it exists, not that anything has happened to it.
+  const listed = count === undefined && (event.source === 'dicomweb-poll' || event.source === 'backfill');
+  const repeated = listed || (count !== undefined && count === known.told_count);
   switch (known.state) {
     case 'pending':
       return wishes.nothing;

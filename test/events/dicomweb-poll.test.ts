@@ -43,6 +43,7 @@ describe('a round of polling', () => {
     const poll = dicomwebPoll({
       archive: archive([summary(1), summary(2)]),
       everySeconds: 60,
+      days: 30,
       cursors: cursorsInMemory(),
       announce: studies.announce,
       logger: silentLogger,
@@ -66,6 +67,7 @@ describe('a round of polling', () => {
     const poll = dicomwebPoll({
       archive: pacs,
       everySeconds: 60,
+      days: 30,
       cursors: cursorsInMemory(),
       announce: studies.announce,
       logger: silentLogger,
@@ -82,6 +84,7 @@ describe('a round of polling', () => {
     const at = (time: string) => ({
       archive: pacs,
       everySeconds: 60,
+      days: 30,
       cursors,
       announce: register().announce,
       logger: silentLogger,
@@ -96,19 +99,67 @@ describe('a round of polling', () => {
     expect(cursors.kept.get('dicomweb-poll')).toBe('2026-03-09T08:00:00.000Z');
   });
 
+  it('looks every hour, as far back as configured, for studies that were archived late, but not before polling began', async () => {
+    const cursors = cursorsInMemory();
+    const pacs = archive([]);
+    const studies = register();
+    let time = '2026-03-01T12:00:00Z';
+    const poll = dicomwebPoll({
+      archive: pacs,
+      everySeconds: 60,
+      days: 30,
+      cursors,
+      announce: studies.announce,
+      logger: silentLogger,
+      now: () => new Date(time),
+    });
+    const asked = async (at: string) => {
+      time = at;
+      await poll.pollOnce();
+      return pacs.queries.at(-1)!.since!.toISOString().slice(0, 10);
+    };
+    expect(await asked('2026-03-01T12:00:00Z')).toBe('2026-02-28');
+    expect(await asked('2026-03-20T12:00:00Z')).toBe('2026-02-28');
+    expect(await asked('2026-03-20T12:59:00Z')).toBe('2026-03-19');
+    expect(await asked('2026-03-20T13:00:00Z')).toBe('2026-02-28');
+    expect(await asked('2026-05-20T13:00:00Z')).toBe('2026-03-19');
+    expect(await asked('2026-05-20T14:00:00Z')).toBe('2026-04-20');
+  });
+
+  it('announces a study again when the archive counts another number of objects, and not otherwise', async () => {
+    const found: StudySummary[] = [{ ...summary(1), instanceCount: 2 }, summary(2)];
+    const studies = register();
+    const poll = dicomwebPoll({
+      archive: archive(found),
+      everySeconds: 60,
+      days: 30,
+      cursors: cursorsInMemory(),
+      announce: studies.announce,
+      logger: silentLogger,
+    });
+    await poll.pollOnce();
+    await poll.pollOnce();
+    expect(studies.calls.map(({ instanceCount }) => instanceCount)).toEqual([2, undefined]);
+    found[0] = { ...summary(1), instanceCount: 5 };
+    await poll.pollOnce();
+    await poll.pollOnce();
+    expect(studies.calls.slice(2)).toMatchObject([{ studyUid: '1.2.1', instanceCount: 5 }]);
+  });
+
   it('moves the cursor only when everything was remembered', async () => {
     const cursors = cursorsInMemory();
     const studies = register();
     const poll = dicomwebPoll({
       archive: archive([summary(1)]),
       everySeconds: 60,
+      days: 30,
       cursors,
       announce: studies.announce,
       logger: silentLogger,
     });
     studies.failWith(new WetreadError('store.unreachable'));
     await expect(poll.pollOnce()).rejects.toMatchObject({ code: 'store.unreachable' });
-    expect(cursors.kept.size).toBe(0);
+    expect(cursors.kept.has('dicomweb-poll')).toBe(false);
     studies.failWith(undefined);
     expect(await poll.pollOnce()).toBe(1);
   });
@@ -123,6 +174,7 @@ describe('polling on and on', () => {
     const poll = dicomwebPoll({
       archive: pacs,
       everySeconds: 0.001,
+      days: 30,
       cursors: cursorsInMemory(),
       announce: studies.announce,
       logger,
@@ -147,6 +199,7 @@ describe('polling on and on', () => {
       const poll = dicomwebPoll({
         archive: pacs,
         everySeconds: 60,
+        days: 30,
         cursors: cursorsInMemory(),
         announce: register().announce,
         logger: silentLogger,
@@ -175,6 +228,7 @@ describe('polling on and on', () => {
     const off = dicomwebPoll({
       archive: pacs,
       everySeconds: 0,
+      days: 30,
       cursors: cursorsInMemory(),
       announce: register().announce,
       logger: silentLogger,
@@ -184,6 +238,7 @@ describe('polling on and on', () => {
     const poll = dicomwebPoll({
       archive: pacs,
       everySeconds: 0.001,
+      days: 30,
       cursors: cursorsInMemory(),
       announce: register().announce,
       logger: silentLogger,

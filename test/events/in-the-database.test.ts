@@ -32,6 +32,7 @@ const pollAt = (store: Store, time: string) =>
   dicomwebPoll({
     archive,
     everySeconds: 60,
+    days: 30,
     cursors: store.cursors,
     announce: (event) => store.register.announce(event),
     logger: silentLogger,

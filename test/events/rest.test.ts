@@ -23,7 +23,7 @@ const post = (body: unknown, authorization = `Bearer ${secret}`) =>
 
 describe('POST /events/study', () => {
   it('announces a study and says what became of it', async () => {
-    const first = await post({ studyUid: '1.2.3', patientId: 'p1', accession: 'A1', priority: 'stat' });
+    const first = await post({ studyUid: '1.2.3', patientId: 'p1', accession: 'A1', priority: 'stat', instanceCount: 4 });
     expect([first.status, await first.json()]).toEqual([202, { state: 'queued' }]);
     expect(studies.events).toEqual([
       {
@@ -33,6 +33,7 @@ describe('POST /events/study', () => {
         priority: 'stat',
         patientId: 'p1',
         accession: 'A1',
+        instanceCount: 4,
       },
     ]);
     const second = await post({ studyUid: '1.2.3' });
@@ -56,6 +57,7 @@ describe('POST /events/study', () => {
       [{}, 'studyUid'],
       [{ studyUid: '1.2', priority: 'now' }, 'priority'],
       [{ studyUid: '1.2', patientId: 'a/b' }, 'patientId'],
+      [{ studyUid: '1.2', instanceCount: -1 }, 'instanceCount'],
     ] as const) {
       const response = await post(body);
       const answer = (await response.json()) as { code: string; detail: string };

@@ -262,8 +262,14 @@ describe.skipIf(!canValidate && !process.env['CI'])("HAPI FHIR's validator", () 
       for (const [name, resources] of [
         ...Object.entries(sets).map(([name, reading]) => [name, written(reading)] as const),
         ['bare', written(gradeOne, bare)] as const,
-        ['superseded', supersededToFhir({ ...gradeOne, superseded }, study, options).map(({ resource }) => resource)],
-        ['appended', supersededToFhir({ ...confirmed, superseded }, study, options).map(({ resource }) => resource)],
+        [
+          'superseded',
+          supersededToFhir({ ...gradeOne, superseded }, study, options).map(({ resource }) => resource),
+        ] as const,
+        [
+          'appended',
+          supersededToFhir({ ...confirmed, superseded }, study, options).map(({ resource }) => resource),
+        ] as const,
         [
           'heard',
           [
