@@ -7,6 +7,7 @@ import { silentLogger } from '../domain/log.ts';
 import { loadPack, packFolders, type LoadedPack } from '../inference/load-packs.ts';
 import { modelRunner } from '../inference/model-runner.ts';
 import { readArgs, UsageError, type Command } from './command.ts';
+import { exportModels } from './models-export.ts';
 import { sealPack, writeNewPack } from './new-pack.ts';
 
 export const command: Command = {
@@ -17,16 +18,20 @@ Usage: wetread models list
        wetread models verify [<name>…]
        wetread models new <name> [--onnx <file>]
        wetread models seal <name>
+       wetread models export --triton <folder> [<name>…]
 
   list     packs with version, what they read, and their weights' hash
   verify   load each pack, open its model on the configured execution provider and run it once
   new      a folder that compiles and explains itself; --onnx copies the weights and reads tensors and sizes from them
   seal     write size and sha256 of the pack's weights into its manifest, after the weights have changed
+  export   write the packs' networks as a model repository for Triton, with dynamic batching:
+           --backend onnxruntime (default) or python, --threads of each instance, --queue-delay-ms (2)
   --json   the same as JSON
 
 Packs are looked for in WETREAD_MODELS_DIR, or in the models that come with Wetread.
 Exits 1 when a pack is broken.`,
   async run(args, io) {
+    if (args[0] === 'export') return exportModels(args.slice(1), io);
     const { values, positionals } = readArgs(args, { json: { type: 'boolean' }, onnx: { type: 'string' } }, true);
     const config = readConfig(io.env);
     const folder = config.WETREAD_MODELS_DIR ?? fileURLToPath(new URL('../../models', import.meta.url));
@@ -51,7 +56,7 @@ Exits 1 when a pack is broken.`,
         return 0;
       }
       default:
-        throw new UsageError('say "list", "verify", "new" or "seal"');
+        throw new UsageError('say "list", "verify", "new", "seal" or "export"');
     }
   },
 };

@@ -1,4 +1,5 @@
 /** Where networks are computed: here, or on a server. */
+import { kserveRuntime } from './kserve.ts';
 import type { NetworkSpec } from './network.ts';
 import { openOnnxNetwork, type OpenedNetwork } from './onnx-runtime.ts';
 import type { RuntimeChoice } from './process-messages.ts';
@@ -13,6 +14,6 @@ export function openRuntime(choice: RuntimeChoice): Runtime {
     case 'onnx-runtime':
       return { open: (spec) => openOnnxNetwork(spec, choice) };
     case 'kserve':
-      throw new Error('not yet');
+      return kserveRuntime(choice);
   }
 }
