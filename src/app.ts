@@ -16,6 +16,7 @@ import { anyCaller, trustedClients } from './cds/client-trust.ts';
 import { loadHooks } from './cds/load-hooks.ts';
 import { cdsRouter } from './cds/router.ts';
 import type { Config } from './config.ts';
+import type { CircuitState } from './dicom/circuit.ts';
 import { decoderPool } from './dicom/decoder-pool.ts';
 import { arrangeSeries } from './dicom/volume/arrange.ts';
 import { asWetreadError, WetreadError } from './domain/errors.ts';
@@ -25,6 +26,7 @@ import type { Output } from './domain/ports.ts';
 import { dicomwebPoll } from './events/dicomweb-poll.ts';
 import { withOrderedPriority } from './events/expected-exams.ts';
 import { restSource } from './events/rest.ts';
+import { stowPath } from './events/stow.ts';
 import { theExamWatch, theHl7, theSubscriptions } from './event-sources.ts';
 import { keptSecret } from './fhir/kept-file.ts';
 import type { ServiceKeys } from './fhir/service-keys.ts';
@@ -33,6 +35,7 @@ import { errorHandler, notFound } from './http/errors.ts';
 import { listen } from './http/server.ts';
 import { appSessions } from './http/sessions.ts';
 import { smartLaunch } from './http/smart-launch.ts';
+import { archiveWithInbox, receives, theReceivers } from './inbox-from-config.ts';
 import { metrics } from './metrics.ts';
 import { fhirReport } from './outputs/fhir-report.ts';
 import { analyseStudy } from './pipeline/analyse-study.ts';
@@ -68,14 +71,18 @@ async function openAll(
   opened.defer(() => store.close());
 
   const keys = await theKeys(config, logger);
-  const archive = theArchive(config, logger, {
+  const askPacs = {
     archiveAnswered: counted.archiveAnswered,
-    archiveCircuit(state) {
+    archiveCircuit(state: CircuitState) {
       counted.archiveCircuit(state);
       // For `wetread doctor`, which is another process. A database that is away as well has its own alarm.
       void store.cursors.set('archive-circuit', JSON.stringify(state)).catch(() => {});
     },
-  });
+  };
+  // Where everything is sent here, there is no PACS to ask.
+  const pacs =
+    config.WETREAD_DICOMWEB_URL === undefined && receives(config) ? undefined : theArchive(config, logger, askPacs);
+  const archive = archiveWithInbox(config, { received: store.received, pacs, logger });
   const chart = theChart(config, logger, keys);
   const packs = await thePacks(config, logger);
   const summaries = packs.map(({ summary }) => summary);
@@ -128,10 +135,10 @@ async function openAll(
   const eventSecret =
     config.WETREAD_EVENT_SECRET ?? (await keptSecret(join(config.WETREAD_DATA_DIR, 'secrets', 'events')));
   const poll =
-    config.WETREAD_POLL_SECONDS === 0
+    config.WETREAD_POLL_SECONDS === 0 || pacs === undefined
       ? undefined
       : dicomwebPoll({
-          archive,
+          archive: pacs,
           everySeconds: config.WETREAD_POLL_SECONDS,
           days: config.WETREAD_POLL_DAYS,
           cursors: store.cursors,
@@ -146,6 +153,7 @@ async function openAll(
   const heard = { exams: store.exams, onHeard: examWatch.soon, logger };
   const hl7 = await theHl7(config, heard);
   const subscriptions = await theSubscriptions(config, { ...heard, ...chart, announce, cursors: store.cursors });
+  const receivers = theReceivers(config, { received: store.received, announce, logger });
   const cds = cdsRouter({
     hooks: await loadHooks(hooksFolder),
     ports: {
@@ -196,17 +204,23 @@ async function openAll(
   );
   app.use('/app', appAssets({ folder: appFolder, issuers: config.WETREAD_SMART_ISSUERS }));
   for (const { router } of subscriptions) app.use(router);
+  for (const router of receivers.routers) app.use(router);
   app.use(restSource({ secret: eventSecret, announce, logger }).router);
   app.use(notFound, errorHandler(logger));
 
   const server = await serve(app, config);
   opened.defer(() => server.close());
   // Last to open and first to close: nothing is announced that nobody could remember.
+  const { dimse } = receivers;
+  if (dimse !== undefined) {
+    await opening('WETREAD_DIMSE_HOST, WETREAD_DIMSE_PORT', () => dimse.start());
+    opened.defer(() => dimse.stop());
+  }
   if (hl7 !== undefined) {
     await opening('WETREAD_HL7_HOST, WETREAD_HL7_PORT', () => hl7.start());
     opened.defer(() => hl7.stop());
   }
-  for (const source of [...subscriptions, poll, workitems, examWatch]) {
+  for (const source of [...subscriptions, poll, workitems, examWatch, receivers]) {
     if (source === undefined) continue;
     void source.start();
     opened.defer(() => source.stop());
@@ -228,7 +242,9 @@ async function counting(
 }
 
 const serve = (app: Express, config: Config) =>
-  opening('WETREAD_HOST, WETREAD_PORT', () => listen(app, { host: config.WETREAD_HOST, port: config.WETREAD_PORT }));
+  opening('WETREAD_HOST, WETREAD_PORT', () =>
+    listen(app, { host: config.WETREAD_HOST, port: config.WETREAD_PORT, largeBodies: stowPath }),
+  );
 
 /** An address that is taken or forbidden is the configuration's fault, and said so. */
 async function opening<Opened>(settings: string, open: () => Promise<Opened>): Promise<Opened> {

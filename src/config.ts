@@ -1,6 +1,7 @@
 /** The environment, read once: one schema, one frozen object. `wetread doctor` prints it; docs/configuration.md is made from it. */
 import { z } from 'zod';
 import { WetreadError } from './domain/errors.ts';
+import { callerOf, type Caller } from './events/dimse-callers.ts';
 
 const port = z.coerce.number().int().min(0).max(65535);
 const httpUrl = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ''));
@@ -47,6 +48,19 @@ const smartIssuer = z.strictObject({
   /** Where pages of the EHR that frame the app live. Default: the origin of `iss`. */
   frameOrigins: z.array(origin).exactOptional(),
 });
+
+/** `TITLE@ADDRESS` for each, separated by commas. */
+const dicomCallers = list.transform((texts, context): Caller[] =>
+  texts.flatMap((text) => {
+    const caller = callerOf(text);
+    if (caller === undefined)
+      context.addIssue({
+        code: 'custom',
+        message: `"${text}" is not TITLE@ADDRESS, such as CT1@10.1.2.3 or *@10.1.0.0/16`,
+      });
+    return caller ?? [];
+  }),
+);
 
 const schema = z.object({
   WETREAD_HOST: z.string().default('127.0.0.1').describe('Address the service listens on.'),
@@ -138,6 +152,58 @@ const schema = z.object({
     .describe(
       'How often claimed workitems are looked after, and the worklist is searched while its events do not come.',
     ),
+
+  WETREAD_INBOX_DIR: z
+    .string()
+    .optional()
+    .describe('Folder for objects that are sent here; all machines share it. Default: inbox in WETREAD_DATA_DIR.'),
+  WETREAD_INBOX_DAYS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(30)
+    .describe('Days after which received pictures of studies that were read are deleted; 0 keeps them.'),
+  WETREAD_INBOX_STUDY_MB: z.coerce.number().positive().default(16_384).describe('Largest study that is received.'),
+  WETREAD_INBOX_FREE_MB: z.coerce
+    .number()
+    .min(0)
+    .default(2048)
+    .describe('Disk space left free below WETREAD_INBOX_DIR; senders are refused before that.'),
+  WETREAD_QUIET_SECONDS: z.coerce
+    .number()
+    .positive()
+    .default(20)
+    .describe('A received study is read when its senders were silent for so long; what comes later has it read again.'),
+  WETREAD_STOW_SECRET: z
+    .string()
+    .min(16)
+    .optional()
+    .describe('Bearer secret of STOW-RS senders. STOW-RS is off unless this or WETREAD_STOW_BASIC is set.'),
+  WETREAD_STOW_BASIC: z
+    .string()
+    .regex(/^[^:]+:.{12,}$/s, 'is not name:password with a password of 12 characters or more')
+    .optional()
+    .describe('"name:password" of STOW-RS senders that know HTTP Basic only.'),
+  WETREAD_DIMSE_PORT: port.optional().describe('Port for C-STORE and C-ECHO; unset means none.'),
+  WETREAD_DIMSE_HOST: z.string().default('127.0.0.1').describe('Address that DICOM callers are heard on.'),
+  WETREAD_DIMSE_AET: z
+    .string()
+    .regex(/^[^\\\s]{1,16}$/, 'is not an AE title')
+    .default('WETREAD')
+    .describe('AE title that callers must call.'),
+  WETREAD_DIMSE_CALLERS: dicomCallers
+    .default([])
+    .describe('Who may call: CT1@10.1.2.3, *@10.1.0.0/16, separated by commas; nobody may who is not named.'),
+  WETREAD_DIMSE_ASSOCIATIONS: z.coerce.number().int().min(1).max(256).default(16).describe('DICOM callers at once.'),
+  WETREAD_DIMSE_TLS_CERT_FILE: z
+    .string()
+    .optional()
+    .describe('Certificate (PEM) for DICOM over TLS; needs WETREAD_DIMSE_TLS_KEY_FILE as well.'),
+  WETREAD_DIMSE_TLS_KEY_FILE: z.string().optional().describe('Private key (PEM) for DICOM over TLS.'),
+  WETREAD_DIMSE_TLS_CLIENT_CA_FILE: z
+    .string()
+    .optional()
+    .describe('Authority (PEM) whose certificates DICOM callers must show; unset asks for none.'),
 
   WETREAD_FHIR_URL: httpUrl.optional().describe('FHIR R4 base of the chart.'),
   WETREAD_FHIR_CLIENT_ID: z
@@ -272,6 +338,8 @@ const secretSettings: ReadonlySet<string> = new Set([
   'WETREAD_DICOMWEB_CLIENT_SECRET',
   'WETREAD_UPS_AUTHORIZATION',
   'WETREAD_EVENT_SECRET',
+  'WETREAD_STOW_SECRET',
+  'WETREAD_STOW_BASIC',
 ]);
 
 /** A setting as it may be shown: secrets only as present. */

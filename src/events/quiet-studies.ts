@@ -5,15 +5,13 @@
  */
 import { asWetreadError, type ErrorCode } from '../domain/errors.ts';
 import type { StudyEvent } from '../domain/event.ts';
-import type { QuietStudy, ReceivedObjects } from '../domain/inbox.ts';
+import type { ReceivedObjects } from '../domain/inbox.ts';
 import type { Logger } from '../domain/log.ts';
 import type { StudyRegister } from '../domain/ports.ts';
 
 export type QuietStudiesOptions = {
   readonly objects: Pick<ReceivedObjects, 'takeQuiet' | 'announced'>;
   readonly quietSeconds: number;
-  /** What the study's order asks for, if one is known. */
-  readonly priorityOf?: (study: QuietStudy) => Promise<StudyEvent['priority'] | undefined>;
   readonly announce: StudyRegister['announce'];
   readonly logger: Logger;
 };
@@ -26,7 +24,7 @@ export interface QuietStudies {
 }
 
 export function quietStudies(options: QuietStudiesOptions): QuietStudies {
-  const { objects, quietSeconds, priorityOf, announce, logger } = options;
+  const { objects, quietSeconds, announce, logger } = options;
   const everyMs = Math.min(2000, Math.max(200, quietSeconds * 250));
   let timer: NodeJS.Timeout | undefined;
   let stopped = true;
@@ -35,13 +33,12 @@ export function quietStudies(options: QuietStudiesOptions): QuietStudies {
 
   async function announceQuiet(): Promise<number> {
     const studies = await objects.takeQuiet(quietSeconds);
-    for (const study of studies) {
-      const { studyUid, accession, road, instances } = study;
+    for (const { studyUid, accession, road, instances } of studies) {
       const event: StudyEvent = {
         source: road,
         studyUid,
         reason: 'study-arrived',
-        priority: (await priorityOf?.(study)) ?? 'routine',
+        priority: 'routine',
         ...(accession === undefined ? {} : { accession }),
         instanceCount: instances,
       };

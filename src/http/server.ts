@@ -2,15 +2,29 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
+const longestRequestMs = 60_000;
+/** A study of gigabytes takes its time over a hospital's line. */
+const longestSendingMs = 3600_000;
+
 export type RunningServer = { readonly port: number; close(): Promise<void> };
 
 export async function listen(
   handler: RequestListener,
-  { host, port }: { host: string; port: number },
+  {
+    host,
+    port,
+    largeBodies,
+  }: { host: string; port: number; /** Addresses below may take long to be told everything. */ largeBodies?: string },
 ): Promise<RunningServer> {
-  const server: Server = createServer(handler);
-  // Slow senders may not hold connections for ever.
-  server.requestTimeout = 60_000;
+  const server: Server = createServer((request, response) => {
+    if (largeBodies === undefined || request.url?.startsWith(largeBodies) !== true) {
+      const patience = setTimeout(() => request.complete || request.destroy(), longestRequestMs);
+      request.once('close', () => clearTimeout(patience));
+    }
+    handler(request, response);
+  });
+  // Slow senders may not hold connections for ever; who sends studies is watched by whoever takes them.
+  server.requestTimeout = largeBodies === undefined ? longestRequestMs : longestSendingMs;
   server.headersTimeout = 15_000;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
