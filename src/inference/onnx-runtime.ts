@@ -156,10 +156,13 @@ function networkOf(session: InferenceSession, { outputs }: NetworkSpec): Network
 
 const onnxFeeds = (feeds: Tensors): Record<string, OnnxTensor> =>
   Object.fromEntries(
-    Object.entries(feeds).map(([name, { type, data, dims }]) => [
-      name,
-      new OnnxTensor(type, data as OnnxTensor['data'], dims),
-    ]),
+    Object.entries(feeds).map(([name, { type, data, dims }]) => {
+      const tensor = new OnnxTensor(type, data as OnnxTensor['data'], dims);
+      // The binding (1.30) knows half precision as plain 16-bit words only, the tensor takes nothing but Float16Array.
+      if (data instanceof Float16Array)
+        Object.assign(tensor, { cpuData: new Uint16Array(data.buffer, data.byteOffset, data.length) });
+      return [name, tensor];
+    }),
   );
 
 /** Leaves the session warm. */
