@@ -24,7 +24,8 @@ import { noFaults } from './faults.ts';
 import type { Grant } from './fhir/access.ts';
 import { fullAccess, type Change, type Charts } from './fhir/repository.ts';
 import { fhirServer } from './fhir/server.ts';
-import { imagingStudyTopic, runSubscriptions } from './fhir/subscriptions.ts';
+import { hospitalTopics, runSubscriptions } from './fhir/subscriptions.ts';
+import { hl7Interface } from './hl7.ts';
 
 export type HospitalOptions = {
   readonly host?: string;
@@ -42,6 +43,8 @@ export type HospitalOptions = {
   readonly faults?: boolean;
   /** Waits before a notification is sent again. */
   readonly notificationRetryMs?: readonly number[];
+  /** Where orders and arrived films are told of by HL7 v2 over MLLP. */
+  readonly hl7?: { readonly host: string; readonly port: number };
   readonly logger: Logger;
 };
 
@@ -84,6 +87,7 @@ export async function startHospital(options: HospitalOptions): Promise<Hospital>
     },
     logger,
   });
+  const engine = options.hl7 === undefined ? undefined : hl7Interface({ charts, ...options.hl7, logger });
   const auth = authServer({ hospitalUrl: url, fhirUrl, clients, keys, tokens, logger });
   const app = clients.find((client) => client.launchUrl !== undefined)!;
 
@@ -104,7 +108,7 @@ export async function startHospital(options: HospitalOptions): Promise<Hospital>
       charts,
       subscriptions,
       fhirUrl,
-      topics: [imagingStudyTopic.url],
+      topics: hospitalTopics.map((topic) => topic.url),
       smartConfiguration: auth.smartConfiguration,
       grantOf,
       faults,
@@ -148,6 +152,7 @@ export async function startHospital(options: HospitalOptions): Promise<Hospital>
       progress.close();
       worklist.close();
       await subscriptions.close();
+      await engine?.close();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();
       await closed;

@@ -29,6 +29,12 @@ function logger(fields: Readonly<Record<string, unknown>> = {}): Logger {
   };
 }
 
+/** `host:port` */
+function hl7Address(text: string): { host: string; port: number } {
+  const at = text.lastIndexOf(':');
+  return { host: text.slice(0, at) || '127.0.0.1', port: Number(text.slice(at + 1)) };
+}
+
 const hospital = await startHospital({
   host: env['WETREAD_HOST'] || '127.0.0.1',
   port: Number(env['WETREAD_SANDBOX_PORT'] || 8090),
@@ -36,6 +42,7 @@ const hospital = await startHospital({
   faults: env['WETREAD_SANDBOX_FAULTS'] === '1',
   ...(env['WETREAD_SANDBOX_URL'] ? { publicUrl: env['WETREAD_SANDBOX_URL'] } : {}),
   ...(env['WETREAD_SANDBOX_DATA_DIR'] ? { dataDir: env['WETREAD_SANDBOX_DATA_DIR'] } : {}),
+  ...(env['WETREAD_SANDBOX_HL7'] ? { hl7: hl7Address(env['WETREAD_SANDBOX_HL7']) } : {}),
   logger: logger(),
 });
 

@@ -36,6 +36,7 @@ const coding = z.object({ code: z.string(), system: z.string().exactOptional(), 
 const orderBody = z.object({
   exam: z.string(),
   reason: z.string().max(500).default(''),
+  priority: z.enum(['routine', 'urgent', 'asap', 'stat']).optional(),
   /** From order-select on, so that signing speaks of the same order. */
   draft: z.object({ id, accession: z.string().regex(/^[A-Z0-9]{1,16}$/) }).optional(),
   /** The cards of order-sign were seen. */
@@ -230,7 +231,7 @@ export function ehrApi(options: EhrApiOptions): Router {
   }
 
   async function formOf(request: Request, patient: string): Promise<OrderForm> {
-    const { exam: examId, reason, draft } = orderBody.parse(request.body);
+    const { exam: examId, reason, draft, priority } = orderBody.parse(request.body);
     const exam = exams.find((one) => one.id === examId);
     if (exam === undefined) throw new Refused(400, `There is no examination ${examId.slice(0, 60)}.`);
     const { today } = await chartView(charts, patient, films);
@@ -240,6 +241,7 @@ export function ehrApi(options: EhrApiOptions): Router {
       exam,
       reason,
       patient,
+      ...(priority === undefined ? {} : { priority }),
       requester: {
         reference: `Practitioner/${user}`,
         display: formatHumanName(practitioner.name![0]!, { prefix: true }),

@@ -15,6 +15,7 @@ export type OrderForm = {
   /** The draft's id, kept from choosing to signing, so that a CDS service sees one order and not two. */
   readonly id: string;
   readonly accession: string;
+  readonly priority?: 'routine' | 'urgent' | 'asap' | 'stat';
 };
 
 export const newOrderId = (): string => randomUUID();
@@ -35,6 +36,7 @@ export function orderOf(form: OrderForm, status: 'draft' | 'active'): WithId<Ser
     ],
     status,
     intent: 'order',
+    ...(form.priority === undefined ? {} : { priority: form.priority }),
     category: [{ coding: [{ system: 'http://snomed.info/sct', code: '363679005', display: 'Imaging' }] }],
     code: codeOf(form.exam),
     subject: { reference: `Patient/${form.patient}` },

@@ -20,6 +20,21 @@ export const imagingStudyTopic: Topic = {
   interactions: ['create', 'update'],
 };
 
+/** Orders that are signed, changed or cancelled. */
+export const orderTopic: Topic = {
+  url: 'http://hospital.example/topics/imaging-order',
+  resourceType: 'ServiceRequest',
+  interactions: ['create', 'update'],
+};
+
+export const reportTopic: Topic = {
+  url: 'http://hospital.example/topics/diagnostic-report',
+  resourceType: 'DiagnosticReport',
+  interactions: ['create', 'update'],
+};
+
+export const hospitalTopics: readonly Topic[] = [imagingStudyTopic, orderTopic, reportTopic];
+
 export type Subscriptions = {
   /** `$status` of one subscription, or of all that match. */
   status(ids: readonly string[]): Promise<Bundle>;
@@ -49,7 +64,7 @@ export function runSubscriptions(options: {
   readonly onDelivered?: (event: SubscriptionEvent) => void;
   readonly logger: Logger;
 }): Subscriptions {
-  const { charts, fhirUrl, topics = [imagingStudyTopic], retryMs = [250, 1_000, 3_000], mayCall, logger } = options;
+  const { charts, fhirUrl, topics = hospitalTopics, retryMs = [250, 1_000, 3_000], mayCall, logger } = options;
   const repository = charts.seenBy(fullAccess);
   const live = new Map<string, Live>();
   const closing = new AbortController();

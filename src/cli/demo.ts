@@ -69,7 +69,13 @@ function demoEnvironment(given: NodeJS.ProcessEnv, verbose: boolean) {
     WETREAD_DICOMWEB_URL: `${hospital}/dicom-web`,
     WETREAD_PATIENT_IDENTIFIER_SYSTEM: 'http://hospital.example/mrn',
     WETREAD_ACCESSION_IDENTIFIER_SYSTEM: 'http://hospital.example/accession',
-    WETREAD_SUBSCRIPTION_TOPIC: 'http://hospital.example/topics/imaging-study',
+    WETREAD_SUBSCRIPTION_TOPIC: [
+      'http://hospital.example/topics/imaging-study',
+      'ServiceRequest=http://hospital.example/topics/imaging-order',
+      'DiagnosticReport=http://hospital.example/topics/diagnostic-report',
+    ].join(','),
+    // The hospital sends HL7 messages as well when somebody listens.
+    ...(given['WETREAD_HL7_PORT'] && { WETREAD_SANDBOX_HL7: `127.0.0.1:${given['WETREAD_HL7_PORT']}` }),
     WETREAD_CDS_CLIENTS: JSON.stringify([
       { issuer: hospital, jwksUrl: `${hospital}/auth/jwks`, fhirServers: [`${hospital}/fhir`] },
     ]),
