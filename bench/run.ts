@@ -10,6 +10,7 @@ const benches: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   'cards-while-reading': async () => (await import('./cards-while-reading.ts')).benchCardsWhileReading(),
   arrival: async () => (await import('./arrival.ts')).benchArrival(),
   pool: async () => (await import('./pool.ts')).benchPool(),
+  'ct-memory': async () => (await import('./ct-memory.ts')).benchCtMemory(),
 };
 
 const usage = `npm run bench -- [${Object.keys(benches).join('] [')}] [--json]

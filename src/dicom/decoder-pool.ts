@@ -6,6 +6,9 @@ import type { Logger } from '../domain/log.ts';
 import type { DecodedInstance, ImageDecoder } from '../domain/ports.ts';
 import type { DecodeAnswer, DecodeOrder } from './decoder-worker.ts';
 import type { InstanceDescription } from './describe.ts';
+import { deflatedLittleEndian, readDataset } from './dataset.ts';
+import { frameStream } from './frame-stream.ts';
+import { framesIn } from './grey-frames.ts';
 import { instanceOf } from './instance.ts';
 
 export type DecoderPoolOptions = {
@@ -139,6 +142,15 @@ export function decoderPool(options: DecoderPoolOptions): DecoderPool {
       if (answer.kind !== 'decoded') throw new TypeError(`${answer.kind} instead of decoded`);
       return instanceOf(answer.parts);
     },
+    async *frames(file, only, signal) {
+      if (file.length > maxInstanceBytes) throw new WetreadError('dicom.too-large', `${file.length} bytes`);
+      if (mayHaveFrames(file, maxInstanceBytes)) {
+        yield* frameStream(file, only, { timeoutMs, maxInstanceBytes }, signal);
+        return;
+      }
+      const instance = await this.decode(file, signal);
+      if (only === undefined || only.includes(0)) yield instance.grey(0);
+    },
     async describe(file) {
       const answer = await order({ task: 'describe', file });
       if (answer.kind !== 'described') throw new TypeError(`${answer.kind} instead of described`);
@@ -155,4 +167,10 @@ export function decoderPool(options: DecoderPoolOptions): DecoderPool {
       await Promise.all(stopping.map((worker) => worker.terminate()));
     },
   };
+}
+
+/** Read here only as far as the pixels, which takes a fraction of a millisecond; a deflated file is not even inflated here. */
+function mayHaveFrames(file: Uint8Array, maxBytes: number): boolean {
+  const beginning = Buffer.from(file.buffer, file.byteOffset, Math.min(file.length, 2048));
+  return beginning.includes(deflatedLittleEndian) || framesIn(readDataset(file, { maxBytes })) > 1;
 }

@@ -123,8 +123,13 @@ function paddingOf(dataset: DicomDataset, signed: boolean): readonly [number, nu
   return [Math.min(value, limit), Math.max(value, limit)];
 }
 
-/** One frame as intensities. */
-export function greyOf(pixels: StoredPixels, display: Display, frame: number): Float32Array {
+/** One frame as intensities. `range`: least and greatest value of all frames, where `pixels` are not all. */
+export function greyOf(
+  pixels: StoredPixels,
+  display: Display,
+  frame: number,
+  range?: readonly [number, number],
+): Float32Array {
   const count = pixels.rows * pixels.columns;
   if (!(frame >= 0 && frame < pixels.frames)) throw new RangeError(`frame ${frame} of ${pixels.frames}`);
   if (display.kind === 'colour') return luminanceOf(pixels, frame);
@@ -139,9 +144,11 @@ export function greyOf(pixels: StoredPixels, display: Display, frame: number): F
   }
   const transform = display.frames[display.frames.length === 1 ? 0 : frame] as (typeof display.frames)[number];
   // A range is the whole object's, so that the frames of one run keep their relation to each other.
-  const range =
-    transform.voi.kind === 'range' ? rangeOf(pixels.values, display.padding, transform.modality) : undefined;
-  const intensity = intensityOf(transform.modality, transform.voi, range, display);
+  const shown =
+    transform.voi.kind === 'range'
+      ? shownRange(range ?? storedRange(pixels.values, display.padding), transform.modality)
+      : undefined;
+  const intensity = intensityOf(transform.modality, transform.voi, shown, display);
 
   const grey = new Float32Array(count);
   if (pixels.bitsStored > 16) {
@@ -175,10 +182,10 @@ function luminanceOf(pixels: StoredPixels, frame: number): Float32Array {
   return grey;
 }
 
-function rangeOf(
+/** Padding left out; from infinity down to minus infinity when there is nothing else. */
+export function storedRange(
   values: ArrayLike<number>,
   padding: readonly [number, number] | undefined,
-  modality: Modality,
 ): readonly [number, number] {
   let least = Infinity;
   let most = -Infinity;
@@ -189,6 +196,10 @@ function rangeOf(
     if (value < least) least = value;
     if (value > most) most = value;
   }
+  return [least, most];
+}
+
+function shownRange([least, most]: readonly [number, number], modality: Modality): readonly [number, number] {
   if (least > most) return [0, 1];
   // A table need not rise all the way.
   const between =
@@ -230,7 +241,8 @@ const clamp = (value: number): number => (value <= 0 ? 0 : value >= 1 ? 1 : valu
 function voiFunction(voi: Voi, range: readonly [number, number] = [0, 1]): (value: number) => number {
   if (voi.kind === 'table') {
     const white = 2 ** voi.lut.bits - 1;
-    return (value) => lookUp(voi.lut, value) / white;
+    // Entries may be larger than the bits they claim.
+    return (value) => clamp(lookUp(voi.lut, value) / white);
   }
   if (voi.kind === 'range') {
     const [least, most] = range;

@@ -30,25 +30,30 @@ export type InstanceParts = {
 export async function decodeInstance(file: Uint8Array, maxBytes: number): Promise<InstanceParts> {
   if (file.length > maxBytes) throw new WetreadError('dicom.too-large', `${file.length} bytes`);
   const dataset = readDataset(file, { maxBytes });
-  const uids = {
-    studyUid: uid(dataset, 'StudyInstanceUID', studyUid),
-    seriesUid: uid(dataset, 'SeriesInstanceUID', seriesUid),
-    sopUid: uid(dataset, 'SOPInstanceUID', sopUid),
-  };
+  const identity = identityOf(dataset);
   const pixels = await decodePixels(dataset, maxBytes);
   const display = displayOf(dataset, pixels);
   const spacing = spacingOf(dataset);
   const spacings = frameSpacings(dataset, pixels.frames);
   return {
-    ...uids,
-    sopClassUid: dataset.text('SOPClassUID') ?? '',
-    transferSyntaxUid: dataset.transferSyntaxUid,
+    ...identity,
     pixels,
     ...(spacing === undefined ? {} : { spacing }),
     ...(spacings === undefined ? {} : { frameSpacings: spacings }),
-    tags: imageTagsOf(dataset),
     display,
     firstGrey: greyOf(pixels, display, 0),
+  };
+}
+
+/** Whose it is and what it says of itself. Throws `dicom.not-a-dicom-file` without the UIDs. */
+export function identityOf(dataset: DicomDataset) {
+  return {
+    studyUid: uid(dataset, 'StudyInstanceUID', studyUid),
+    seriesUid: uid(dataset, 'SeriesInstanceUID', seriesUid),
+    sopUid: uid(dataset, 'SOPInstanceUID', sopUid),
+    sopClassUid: dataset.text('SOPClassUID') ?? '',
+    transferSyntaxUid: dataset.transferSyntaxUid,
+    tags: imageTagsOf(dataset),
   };
 }
 

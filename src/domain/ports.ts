@@ -64,6 +64,11 @@ export type DecodedInstance = {
 /** Bytes to pixels, away from the main thread. Throws `dicom.*` errors. */
 export interface ImageDecoder {
   decode(file: Uint8Array, signal?: AbortSignal): Promise<DecodedInstance>;
+  /**
+   * One picture after the other, or only these frames (from 0): an object of hundreds is never held decoded. The file is
+   * the decoder's from then on.
+   */
+  frames(file: Uint8Array, only?: readonly number[], signal?: AbortSignal): AsyncIterable<GreyImage>;
 }
 
 /** What a pack wants to read, and the running of it. */

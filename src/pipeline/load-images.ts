@@ -1,6 +1,6 @@
 /** Fetches and decodes what was chosen, a few pictures ahead of the models and never a study at once. */
 import { asWetreadError, WetreadError } from '../domain/errors.ts';
-import type { SeriesUid, SopUid, StudyUid } from '../domain/ids.ts';
+import type { SeriesUid, StudyUid } from '../domain/ids.ts';
 import type { GreyImage } from '../domain/image.ts';
 import type { Archive, ImageDecoder } from '../domain/ports.ts';
 import { ahead } from './ahead.ts';
@@ -59,19 +59,15 @@ async function* decoded(
   study: StudyUid,
   files: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
-  framesOf?: (sop: SopUid) => readonly number[],
+  framesOf: () => readonly number[] | undefined = () => undefined,
 ): AsyncGenerator<GreyImage | WetreadError> {
   for await (const file of files) {
     try {
-      const instance = await decoder.decode(file, signal);
-      if (instance.studyUid !== study) {
-        throw new WetreadError('archive.bad-answer', 'an object of another study came back');
-      }
-      const count = instance.pixels.frames;
-      const wanted = framesOf?.(instance.sopUid) ?? Array.from({ length: count }, (_, frame) => frame);
-      for (const frame of wanted) {
-        if (frame >= count) throw new WetreadError('dicom.corrupt-pixel-data', `frame ${frame + 1} of ${count}`);
-        yield instance.grey(frame);
+      for await (const image of decoder.frames(file, framesOf(), signal)) {
+        if (image.studyUid !== study) {
+          throw new WetreadError('archive.bad-answer', 'an object of another study came back');
+        }
+        yield image;
       }
     } catch (thrown) {
       const error = asWetreadError(thrown);
@@ -94,7 +90,9 @@ async function* stackOf(
   const packs = [pack];
   const byObject = Map.groupBy(slices, ({ sopUid }) => sopUid);
   const files = archive.fetchInstances(study, seriesUid, [...byObject.keys()], signal);
-  const framesOf = (sop: SopUid) => (byObject.get(sop) ?? []).map(({ frame }) => frame);
+  // They come in the order asked for.
+  const frames = [...byObject.values()].map((own) => own.map(({ frame }) => frame));
+  const framesOf = () => frames.shift();
   const images = new Map<string, GreyImage>();
   const faults: WetreadError[] = [];
   for await (const found of decoded(decoder, study, files, signal, framesOf)) {

@@ -1,7 +1,7 @@
 /** Loading pictures: one bad file does not hide the good ones, and an archive's fault stops everything. */
 import { describe, expect, test } from 'vitest';
 import { WetreadError, type ErrorCode } from '../../src/domain/errors.ts';
-import type { Archive, DecodedInstance, ImageDecoder } from '../../src/domain/ports.ts';
+import type { Archive, ImageDecoder } from '../../src/domain/ports.ts';
 import { studyUid } from '../../src/domain/ids.ts';
 import { loadImages, type Loaded } from '../../src/pipeline/load-images.ts';
 import type { ChosenSeries, ChosenSlice } from '../../src/pipeline/select-series.ts';
@@ -31,19 +31,15 @@ const archive = (files: number[]) =>
     },
   }) as unknown as Archive;
 
-const decoder: ImageDecoder = {
-  async decode([file]) {
+const decoder = {
+  async *frames([file]: Uint8Array, only?: readonly number[]) {
     const fault = faults[file!];
     if (fault !== undefined) throw new WetreadError(fault);
-    const grey = picture(file!);
-    return {
-      ...grey,
-      studyUid: file === 99 ? studyUid('9.9.9') : study,
-      pixels: { frames: file === 50 ? 3 : 1 },
-      grey: (frame: number) => ({ ...grey, frame }),
-    } as unknown as DecodedInstance;
+    const grey = { ...picture(file!), studyUid: file === 99 ? studyUid('9.9.9') : study };
+    for (const frame of file === 50 ? [0, 1, 2] : [0])
+      if (only === undefined || only.includes(frame)) yield { ...grey, frame };
   },
-};
+} as unknown as ImageDecoder;
 
 const whole: readonly ChosenSeries[] = [
   { pack: 'lumbar', seriesUid: series },

@@ -1,6 +1,6 @@
 /** From a dataset to stored values: which codec reads which transfer syntax, and what any of them must deliver. */
 import { WetreadError } from '../../domain/errors.ts';
-import type { PixelArray, StoredPixels } from '../../domain/image.ts';
+import type { Photometric, PixelArray, StoredPixels } from '../../domain/image.ts';
 import {
   deflatedLittleEndian,
   explicitBigEndian,
@@ -46,41 +46,85 @@ export const readableTransferSyntaxes: readonly string[] = [...native, ...Object
 
 /** Throws `dicom.*` errors. `maxBytes` limits what the pixels may take decoded. */
 export async function decodePixels(dataset: DicomDataset, maxBytes: number): Promise<StoredPixels> {
+  const shape = readableShape(dataset, maxBytes);
+  const each = samplesPerFrame(shape);
+  let values: PixelArray | undefined;
+  let photometric = shape.photometric;
+  let frames = 0;
+  for await (const one of storedFrames(dataset, shape)) {
+    if (shape.frames === 1) values = one.values;
+    else (values ??= emptyValues(shape, each * shape.frames)).set(one.values, one.frame * each);
+    photometric = one.photometric;
+    frames += 1;
+  }
+  if (values === undefined || frames !== shape.frames) throw corrupt(`${frames} of ${shape.frames} frames`);
+  return pixelsOf({ ...shape, photometric }, values);
+}
+
+/** One frame after the other, or only those named (from 0), as pixels of one frame: an object of hundreds is never held decoded. */
+export async function* decodeFrames(
+  dataset: DicomDataset,
+  maxBytes: number,
+  only?: ReadonlySet<number>,
+): AsyncGenerator<{ readonly frame: number; readonly pixels: StoredPixels }> {
+  const shape = readableShape(dataset, maxBytes);
+  for await (const { frame, values, photometric } of storedFrames(dataset, shape, only))
+    yield { frame, pixels: pixelsOf({ ...shape, frames: 1, photometric }, values) };
+}
+
+function readableShape(dataset: DicomDataset, maxBytes: number): PixelShape {
   if (!readableTransferSyntaxes.includes(dataset.transferSyntaxUid)) {
     // A report in an unknown syntax is a report first.
     if (dataset.pixelData === undefined) throw new WetreadError('dicom.no-pixel-data');
     throw new WetreadError('dicom.unknown-transfer-syntax', dataset.transferSyntaxUid);
   }
-  const shape = pixelShapeOf(dataset, maxBytes);
-  const each = samplesPerFrame(shape);
-  let values: PixelArray | undefined;
-  let photometric = shape.photometric;
-  let frame = 0;
-  for await (const decoded of framesOf(dataset, shape)) {
-    demandSize(decoded, shape);
-    if (decoded.values.length !== each) throw corrupt(`${decoded.values.length} values for ${each} pixels`);
-    const stored = storedValues(decoded, shape);
-    if (shape.frames === 1) values = stored;
-    else (values ??= emptyValues(shape, each * shape.frames)).set(stored, frame * each);
-    if (decoded.becameRgb) photometric = 'RGB';
-    // The colour of a pair of pixels has been given to both.
-    else if (photometric === 'YBR_FULL_422') photometric = 'YBR_FULL';
-    frame += 1;
-  }
-  if (values === undefined || frame !== shape.frames) throw corrupt(`${frame} of ${shape.frames} frames`);
-  const { rows, columns, frames, samplesPerPixel, bitsAllocated, bitsStored, signed } = shape;
+  return pixelShapeOf(dataset, maxBytes);
+}
+
+function pixelsOf(shape: Omit<PixelShape, 'highBit' | 'planar'>, values: PixelArray): StoredPixels {
+  const { rows, columns, frames, samplesPerPixel, bitsStored, signed, photometric } = shape;
+  const { bitsAllocated } = shape;
   return { rows, columns, frames, samplesPerPixel, bitsAllocated, bitsStored, signed, photometric, values };
 }
 
-async function* framesOf(dataset: DicomDataset, shape: PixelShape): AsyncGenerator<DecodedFrame> {
+type StoredFrame = { readonly frame: number; readonly values: PixelArray; readonly photometric: Photometric };
+
+async function* storedFrames(
+  dataset: DicomDataset,
+  shape: PixelShape,
+  only?: ReadonlySet<number>,
+): AsyncGenerator<StoredFrame> {
+  const each = samplesPerFrame(shape);
+  for await (const { frame, decoded } of framesOf(dataset, shape, only)) {
+    demandSize(decoded, shape);
+    if (decoded.values.length !== each) throw corrupt(`${decoded.values.length} values for ${each} pixels`);
+    // The colour of a pair of pixels has been given to both.
+    const whole = shape.photometric === 'YBR_FULL_422' ? 'YBR_FULL' : shape.photometric;
+    yield { frame, values: storedValues(decoded, shape), photometric: decoded.becameRgb ? 'RGB' : whole };
+  }
+}
+
+async function* framesOf(
+  dataset: DicomDataset,
+  shape: PixelShape,
+  only: ReadonlySet<number> | undefined,
+): AsyncGenerator<{ readonly frame: number; readonly decoded: DecodedFrame }> {
   const { offset, length } = dataset.pixelData ?? { offset: 0, length: undefined };
   const codec = codecs[dataset.transferSyntaxUid];
+  let frame = 0;
   if (codec === undefined) {
     if (length === undefined) throw corrupt('compressed pixels under an uncompressed transfer syntax');
-    return yield* uncompressedFrames(dataset, offset, length, shape);
+    for (const decoded of uncompressedFrames(dataset, offset, length, shape, only)) {
+      if (decoded !== undefined) yield { frame, decoded };
+      frame += 1;
+    }
+    return;
   }
   if (length !== undefined) throw corrupt('uncompressed pixels under a compressed transfer syntax');
-  for (const encoded of encapsulatedFrames(dataset, offset, shape.frames)) yield await codec(encoded, shape);
+  for (const encoded of encapsulatedFrames(dataset, offset, shape.frames)) {
+    if (only === undefined || only.has(frame)) yield { frame, decoded: await codec(encoded, shape) };
+    frame += 1;
+  }
 }
 
 function emptyValues({ bitsAllocated, signed }: PixelShape, length: number): PixelArray {

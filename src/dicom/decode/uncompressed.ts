@@ -12,23 +12,25 @@ export function decodeUncompressedFrame(encoded: Uint8Array, shape: PixelShape):
   return frameOf(encoded, shape, false);
 }
 
-/** All frames of native Pixel Data, which follow each other without a gap. */
+/** All frames of native Pixel Data, which follow each other without a gap; undefined in place of those not wanted. */
 export function* uncompressedFrames(
   dataset: DicomDataset,
   offset: number,
   length: number,
   shape: PixelShape,
-): Generator<DecodedFrame> {
+  only?: ReadonlySet<number>,
+): Generator<DecodedFrame | undefined> {
   const present = dataset.bytes.subarray(offset, offset + length);
   if (present.length < length) throw new WetreadError('dicom.truncated', 'in the pixel data');
-  if (shape.bitsAllocated === 1) return yield* packedFrames(present, shape);
+  if (shape.bitsAllocated === 1) return yield* packedFrames(present, shape, only);
   const each = frameBytes(shape);
   demandLength(length, each * shape.frames, each);
   // Eight-bit pixels written as big endian words (OW) stand in swapped pairs (PS3.5 annex A.3); as bytes (OB) they do not.
   const swappedPairs = dataset.bigEndian && shape.bitsAllocated === 8 && dataset.pixelData?.vr === 'OW';
   const native = swappedPairs ? Buffer.from(present.slice(0, present.length & ~1).buffer).swap16() : present;
   for (let frame = 0; frame < shape.frames; frame++) {
-    yield frameOf(native.subarray(frame * each, (frame + 1) * each), shape, dataset.bigEndian);
+    const isWanted = only === undefined || only.has(frame);
+    yield isWanted ? frameOf(native.subarray(frame * each, (frame + 1) * each), shape, dataset.bigEndian) : undefined;
   }
 }
 
@@ -102,10 +104,18 @@ function spread422(bytes: Uint8Array, shape: PixelShape): Uint8Array {
 }
 
 /** One bit a pixel, least significant first, frames joined without padding (PS3.5 section 8.1.1). */
-function* packedFrames(bytes: Uint8Array, shape: PixelShape): Generator<DecodedFrame> {
+function* packedFrames(
+  bytes: Uint8Array,
+  shape: PixelShape,
+  only?: ReadonlySet<number>,
+): Generator<DecodedFrame | undefined> {
   const each = samplesPerFrame(shape);
   demandLength(bytes.length, Math.ceil((each * shape.frames) / 8), Math.ceil(each / 8));
   for (let frame = 0; frame < shape.frames; frame++) {
+    if (only !== undefined && !only.has(frame)) {
+      yield undefined;
+      continue;
+    }
     const values = new Uint8Array(each);
     for (let index = 0, bit = frame * each; index < each; index++, bit++) {
       values[index] = ((bytes[bit >> 3] as number) >> (bit & 7)) & 1;
