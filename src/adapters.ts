@@ -12,6 +12,7 @@ import { fhirClient } from './fhir/client.ts';
 import { serviceKeys, type ServiceKeys } from './fhir/service-keys.ts';
 import { loadPacks, type LoadedPack } from './inference/load-packs.ts';
 import { modelRunner, type ManagedModelRunner, type RunMetrics } from './inference/model-runner.ts';
+import type { InferenceServer } from './inference/process-pool.ts';
 import { openStore, type Store } from './store/open-store.ts';
 import { worklistFromConfig } from './worklist-from-config.ts';
 
@@ -100,9 +101,19 @@ export const theModels = (
     processes: config.WETREAD_INFERENCE_PROCESSES,
     threads: config.WETREAD_INFERENCE_THREADS,
     provider: config.WETREAD_EXECUTION_PROVIDER,
+    batch: { most: config.WETREAD_BATCH_PICTURES, waitMs: config.WETREAD_BATCH_WAIT_MS },
+    ...theInferenceServer(config),
     logger,
     ...(counted !== undefined && { metrics: counted }),
   });
+
+function theInferenceServer(config: Config): { server?: InferenceServer } {
+  const url = config.WETREAD_INFERENCE_SERVER;
+  if (url === undefined) return {};
+  const authorization = config.WETREAD_INFERENCE_SERVER_AUTHORIZATION;
+  const requestsAtOnce = config.WETREAD_INFERENCE_REQUESTS_AT_ONCE;
+  return { server: { url, requestsAtOnce, ...(authorization !== undefined && { authorization }) } };
+}
 
 /** Opens the store for one task of the command line, beside a running service too. */
 export async function withStore<Result>(

@@ -107,6 +107,7 @@ async function openAll(
     opened.defer(() => decoder.close());
     const models = theModels(config, logger, packs, counted);
     opened.defer(() => models.close());
+    counted.watchModels(models.status);
     await models.ready();
     ready = async () => {
       await store.probe();

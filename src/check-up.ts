@@ -5,6 +5,7 @@ import type { Config } from './config.ts';
 import type { CircuitState } from './dicom/circuit.ts';
 import { asWetreadError } from './domain/errors.ts';
 import type { Logger } from './domain/log.ts';
+import type { NetworkFacts } from './inference/process-messages.ts';
 import { theHl7 } from './event-sources.ts';
 
 export type Check = {
@@ -13,6 +14,20 @@ export type Check = {
   readonly says: string;
   readonly next?: string;
 };
+
+/** What was found about where a network runs, when it is not simply the processor. */
+function provenWords({ pack, network, differenceFromCpu, nodesOnCpu, server }: NetworkFacts): string[] {
+  const name = network === 'main' ? pack : `${pack}/${network}`;
+  return [
+    ...(differenceFromCpu === undefined
+      ? []
+      : [`${name} differs from the processor by ${(100 * differenceFromCpu).toPrecision(2)} % of the largest value`]),
+    ...(nodesOnCpu === undefined
+      ? []
+      : [`${nodesOnCpu.count} of ${nodesOnCpu.of} small nodes of ${name} ran on the processor`]),
+    ...(server === undefined ? [] : [`${name} at ${server.name} ${server.version}, proven by its ${server.provenBy}`]),
+  ];
+}
 
 /** Tries every part that is configured, one after the other; a fault in one does not hide the others. */
 export async function checkUp(config: Config, logger: Logger): Promise<Check[]> {
@@ -42,8 +57,12 @@ export async function checkUp(config: Config, logger: Logger): Promise<Check[]> 
     const models = theModels({ ...config, WETREAD_INFERENCE_PROCESSES: 1 }, logger, packs);
     try {
       await models.ready();
-      const { provider, probeMs } = models.status();
-      return `${packs.map(({ identity }) => `${identity.name} ${identity.version} (${Math.round(probeMs[identity.name] ?? 0)} ms)`).join(', ')} on ${provider}`;
+      const { provider, probeMs, networks } = models.status();
+      const where = config.WETREAD_INFERENCE_SERVER ?? provider;
+      const read = packs.map(
+        ({ identity }) => `${identity.name} ${identity.version} (${Math.round(probeMs[identity.name] ?? 0)} ms)`,
+      );
+      return [`${read.join(', ')} on ${where}`, ...networks.flatMap(provenWords)].join('; ');
     } finally {
       await models.close();
     }

@@ -285,9 +285,41 @@ const schema = z.object({
     .optional()
     .describe('Folder of model packs. Default: the models that come with Wetread.'),
   WETREAD_EXECUTION_PROVIDER: z
-    .enum(['cpu', 'cuda', 'webgpu', 'coreml', 'dml'])
+    .enum(['cpu', 'cuda', 'tensorrt', 'webgpu', 'coreml', 'dml'])
     .default('cpu')
     .describe('Where models run; never falls back silently.'),
+  WETREAD_INFERENCE_SERVER: z
+    .url({ protocol: /^(http|grpc)s?$/ })
+    .optional()
+    .describe(
+      'A KServe v2 server (Triton, KServe, OpenVINO Model Server) that computes the networks, such as grpc://HOST:8001 or http://HOST:8000. Default: they are computed here.',
+    ),
+  WETREAD_INFERENCE_SERVER_AUTHORIZATION: z
+    .string()
+    .optional()
+    .describe('Authorization header for that server, for example "Bearer …".'),
+  WETREAD_INFERENCE_REQUESTS_AT_ONCE: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(256)
+    .default(8)
+    .describe('Requests that each model process has open at that server.'),
+  WETREAD_BATCH_PICTURES: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(256)
+    .default(1)
+    .describe(
+      'Waiting pictures that may share one run where a model allows it; 1 runs each by itself. See docs/gpu.md.',
+    ),
+  WETREAD_BATCH_WAIT_MS: z.coerce
+    .number()
+    .min(0)
+    .max(1000)
+    .default(2)
+    .describe('How long the first of them waits for others.'),
   WETREAD_INFERENCE_PROCESSES: z.coerce.number().int().min(1).max(64).default(1).describe('Model processes kept warm.'),
   WETREAD_INFERENCE_THREADS: z.coerce
     .number()
@@ -335,6 +367,7 @@ export const settings = Object.entries(schema.shape).map(([name, field]) => ({
 const secretSettings: ReadonlySet<string> = new Set([
   'DATABASE_URL',
   'WETREAD_DICOMWEB_AUTHORIZATION',
+  'WETREAD_INFERENCE_SERVER_AUTHORIZATION',
   'WETREAD_DICOMWEB_CLIENT_SECRET',
   'WETREAD_UPS_AUTHORIZATION',
   'WETREAD_EVENT_SECRET',

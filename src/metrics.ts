@@ -9,6 +9,21 @@ export type QueueCounts = {
   readonly owedOutputs: number;
 };
 
+type ModelRun = {
+  readonly pack: string;
+  readonly executionProvider: string;
+  readonly outcome: 'ok' | ErrorCode;
+  readonly totalMs: number;
+  readonly netMs?: number;
+};
+
+type ModelsStatus = {
+  readonly waiting: number;
+  readonly running: number;
+  readonly deaths: number;
+  readonly processes: readonly { readonly rssBytes: number }[];
+};
+
 export function metrics() {
   const registers = [new Registry()];
   const [registry] = registers as [Registry];
@@ -28,6 +43,30 @@ export function metrics() {
     buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers,
   });
+  const networks = new Histogram({
+    name: 'wetread_model_network_seconds',
+    help: 'Time of a model run that its networks took; of a server, with the way there and back.',
+    labelNames: ['pack', 'provider'],
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  });
+  const pictures = new Gauge({
+    name: 'wetread_model_pictures',
+    help: 'Pictures that wait for a model process, and those that are in one.',
+    labelNames: ['state'],
+    registers,
+  });
+  const memory = new Gauge({
+    name: 'wetread_model_process_bytes',
+    help: 'Memory of all model processes together, as each told after its last run.',
+    registers,
+  });
+  const processDeaths = new Gauge({
+    name: 'wetread_model_process_deaths',
+    help: 'Model processes that ended in mid-run since the start, deadlines included.',
+    registers,
+  });
+  let modelPictures: (() => ModelsStatus) | undefined;
   const studies = new Counter({
     name: 'wetread_studies_total',
     help: 'Studies by how a try to read them ended: ok, or the code of the error.',
@@ -65,12 +104,25 @@ export function metrics() {
       archiveCircuit.set({ closed: 0, 'half-open': 1, open: 2 }[kind]),
     answered: ({ service, status, seconds }: { service: string; status: number; seconds: number }) =>
       cards.observe({ service, status: String(status) }, seconds),
-    modelRun: (run: { pack: string; executionProvider: string; outcome: 'ok' | ErrorCode; totalMs: number }) =>
-      runs.observe({ pack: run.pack, provider: run.executionProvider, outcome: run.outcome }, run.totalMs / 1000),
+    modelRun({ pack, executionProvider: provider, outcome, totalMs, netMs }: ModelRun): void {
+      runs.observe({ pack, provider, outcome }, totalMs / 1000);
+      if (netMs !== undefined) networks.observe({ pack, provider }, netMs / 1000);
+    },
+    /** Pictures and processes are counted when somebody looks. */
+    watchModels(status: () => ModelsStatus): void {
+      modelPictures = status;
+    },
     studyEnded: (outcome: 'ok' | ErrorCode) => studies.inc({ outcome }),
     outputEnded: (output: string, outcome: 'ok' | ErrorCode) => outputs.inc({ output, outcome }),
     contentType: registry.contentType,
     async text(counts: QueueCounts): Promise<string> {
+      if (modelPictures !== undefined) {
+        const { waiting, running, processes, deaths } = modelPictures();
+        pictures.set({ state: 'waiting' }, waiting);
+        pictures.set({ state: 'running' }, running);
+        memory.set(processes.reduce((sum, { rssBytes }) => sum + rssBytes, 0));
+        processDeaths.set(deaths);
+      }
       for (const [state, count] of Object.entries(counts)) queued.set({ state }, count);
       return registry.metrics();
     },

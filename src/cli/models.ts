@@ -1,11 +1,11 @@
 /** `wetread models`: which packs there are, whether they work here, and the beginnings of a new one. */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { theModels } from '../adapters.ts';
 import { readConfig, type Config } from '../config.ts';
 import { asWetreadError } from '../domain/errors.ts';
 import { silentLogger } from '../domain/log.ts';
 import { loadPack, packFolders, type LoadedPack } from '../inference/load-packs.ts';
-import { modelRunner } from '../inference/model-runner.ts';
 import { readArgs, UsageError, type Command } from './command.ts';
 import { exportModels } from './models-export.ts';
 import { sealPack, writeNewPack } from './new-pack.ts';
@@ -118,12 +118,11 @@ async function verify(folder: string, names: readonly string[], config: Config, 
 async function verifyOne(folder: string, name: string, config: Config): Promise<Verified> {
   const { pack, fault } = await loaded(folder, name);
   if (pack === undefined) return { name, ok: false, says: fault ?? '' };
-  const provider = config.WETREAD_EXECUTION_PROVIDER;
-  const threads = config.WETREAD_INFERENCE_THREADS;
-  const runner = modelRunner({ packs: [pack], processes: 1, threads, provider, logger: silentLogger });
+  const runner = theModels({ ...config, WETREAD_INFERENCE_PROCESSES: 1 }, silentLogger, [pack]);
   try {
     await runner.ready();
-    const ms = runner.status().probeMs[name] ?? 0;
+    const { probeMs, provider } = runner.status();
+    const ms = probeMs[name] ?? 0;
     return { name, ok: true, says: `${pack.identity.version}, first run ${ms.toFixed(0)} ms on ${provider}` };
   } catch (thrown) {
     return { name, ok: false, says: asWetreadError(thrown).message };

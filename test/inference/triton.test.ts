@@ -90,7 +90,7 @@ describe.skipIf(withoutTriton())('models on Triton', () => {
         const remote = await there.run(landmarks.identity, image);
         const local = await here.run(landmarks.identity, image);
         expect(remote.executionProvider).toBe(`kserve-${protocol}`);
-        expect(remote.findings.map(inWords), film).toEqual(local.findings.map(inWords));
+        expect(remote.findings.map(inWords), `${film}`).toEqual(local.findings.map(inWords));
         for (const [place, finding] of local.findings.entries())
           for (const [at, { quantity, value }] of finding.measurements.entries())
             // Another build of ONNX Runtime adds up in another order.
