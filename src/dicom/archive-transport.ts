@@ -46,20 +46,32 @@ export function archiveTransport({ timeoutMs, tls = {} }: { timeoutMs: number; t
     }, timeoutMs);
     const abort = () => request.destroy();
     signal?.addEventListener('abort', abort, { once: true });
+    /** What the body itself threw: a file that cannot be read is no fault of the archive. */
+    const bodyFaults: unknown[] = [];
     try {
-      const message = await answerTo(request, body, () => timer.refresh());
+      const watched = body === undefined ? undefined : watching(body, bodyFaults);
+      const message = await answerTo(request, watched, () => timer.refresh());
       return { status: message.statusCode ?? 0, ...contentOf(message, request, timeoutMs, signal, abort) };
     } catch (thrown) {
       signal?.removeEventListener('abort', abort);
       request.destroy();
       if (signal?.aborted) throw signal.reason;
-      if (thrown instanceof WetreadError) throw thrown;
+      if (bodyFaults.length > 0) throw bodyFaults[0];
       if (silent) throw new WetreadError('archive.unreachable', `silent for ${timeoutMs} ms`, { cause: thrown });
       throw translated(thrown);
     } finally {
       clearTimeout(timer);
     }
   };
+}
+
+async function* watching(body: AsyncIterable<Uint8Array>, faults: unknown[]): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } catch (thrown) {
+    faults.push(thrown);
+    throw thrown;
+  }
 }
 
 /** Sends the body as fast as it is taken. An answer that comes earlier (413, 401) ends the sending. */
@@ -91,7 +103,7 @@ async function answerTo(
     }
     if (!over) request.end();
   })();
-  // What the body itself throws (a file that cannot be read) is the caller's; the answer is not waited for any more.
+  // When the body throws, the answer is not waited for any more.
   return Promise.race([answered, sending.then(() => answered)]);
 }
 

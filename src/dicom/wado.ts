@@ -145,7 +145,7 @@ export function wadoRetrieve({
 function pathBelow(baseUrl: string, uri: string): string {
   const root = `${new URL(baseUrl).href.replace(/\/+$/, '')}/`;
   const url = URL.canParse(uri, root) ? new URL(uri, root) : undefined;
-  const plain = url !== undefined && url.username === '' && url.password === '' && url.hash === '';
+  const plain = uri !== '' && url !== undefined && url.username === '' && url.password === '' && url.hash === '';
   if (!plain || !url.href.startsWith(root) || /%2e|%2f|%5c|\\/i.test(url.pathname))
     throw new WetreadError('archive.bad-answer', 'bulk data lies outside the archive');
   return url.href.slice(root.length);
