@@ -9,6 +9,7 @@ const benches: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   cards: async () => (await import('./cards.ts')).benchCards(),
   'cards-while-reading': async () => (await import('./cards-while-reading.ts')).benchCardsWhileReading(),
   arrival: async () => (await import('./arrival.ts')).benchArrival(),
+  fuzz: async () => (await import('./fuzz.ts')).benchFuzz(),
   pool: async () => (await import('./pool.ts')).benchPool(),
   'ct-memory': async () => (await import('./ct-memory.ts')).benchCtMemory(),
 };

@@ -214,8 +214,10 @@ function attributesOf(scope: Scope, charset: TextDecoder): Attributes {
     // The others may be empty or odd ("40\\" is common for a window): the first is what is asked for.
     decimal: (keyword) => decimals(keyword)[0] ?? finite(texts(keyword).slice(0, 1).map(decimalOf))[0],
     unsigned: (keyword) => {
-      const vr = elementOf(keyword)?.vr;
-      const [value] = vr === 'IS' || vr === 'DS' || vr === 'UL' ? decimals(keyword) : unsigned16(keyword);
+      const element = elementOf(keyword);
+      const wide = element?.vr === 'UL' && (element.length ?? 0) >= 4;
+      const text = element?.vr === 'IS' || element?.vr === 'DS';
+      const [value = unsigned16(keyword)[0]] = wide || text ? decimals(keyword) : [];
       return value;
     },
     vr: (keyword) => elementOf(keyword)?.vr,

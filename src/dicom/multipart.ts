@@ -31,8 +31,8 @@ export async function* readMultipart(
   source: AsyncIterable<Uint8Array>,
   options: MultipartOptions,
 ): AsyncGenerator<Part> {
-  for await (const { headers, reader, delimiter } of openedParts(source, options.boundary))
-    yield { headers, body: await readBody(reader, delimiter, headers, options.maxPartBytes) };
+  for await (const { headers, body } of openedParts(source, options.boundary))
+    yield { headers, body: await readBody(body, headers, options.maxPartBytes) };
 }
 
 /** What becomes of one part whose pieces are dealt with as they come. */
@@ -48,21 +48,21 @@ export async function passMultipart(
   boundary: string,
   begin: (headers: ReadonlyMap<string, string>) => Promise<PartSink>,
 ): Promise<void> {
-  for await (const { headers, reader, delimiter } of openedParts(source, boundary)) {
+  for await (const { headers, body } of openedParts(source, boundary)) {
     const sink = await begin(headers);
     const beyond = () => new WetreadError('internal.unexpected');
-    await reader.until(delimiter, (piece) => sink.write(piece), { bytes: Number.POSITIVE_INFINITY, beyond });
+    await body((piece) => sink.write(piece), { bytes: Number.POSITIVE_INFINITY, beyond });
     await sink.end();
   }
 }
 
 type OpenedPart = {
   readonly headers: ReadonlyMap<string, string>;
-  readonly reader: ByteReader;
-  readonly delimiter: Buffer;
+  /** Hands over the body, which must be taken before the next part is asked for. Returns its length. */
+  body(give: (piece: Buffer) => void | Promise<void>, limit: Limit): Promise<number>;
 };
 
-/** Each with the reader at the beginning of its body, which must be read up to the delimiter before the next is asked for. */
+/** Parts whose headers were read. */
 async function* openedParts(source: AsyncIterable<Uint8Array>, boundary: string): AsyncGenerator<OpenedPart> {
   const reader = byteReader(source);
   // RFC 2046 5.1.1: the line break before a delimiter belongs to it. The first one may open the body without.
@@ -76,7 +76,23 @@ async function* openedParts(source: AsyncIterable<Uint8Array>, boundary: string)
       const ending = await afterDelimiter(reader);
       if (ending === 'close') break;
       if (ending === 'text') throw new WetreadError('archive.bad-answer', 'a boundary is followed by text');
-      yield { headers: await readHeaders(reader), reader, delimiter };
+      const headers = await readHeaders(reader);
+      // A part may end with its headers: then the blank line's break is already the delimiter's (RFC 2046 5.1.1). Without this
+      // the next part would be taken for the body of this one.
+      reader.pretend(newline);
+      yield {
+        headers,
+        async body(give, limit) {
+          let before = newline.length;
+          const passed = (piece: Buffer) => {
+            const skipped = Math.min(before, piece.length);
+            before -= skipped;
+            return piece.length > skipped ? give(piece.subarray(skipped)) : undefined;
+          };
+          const length = await reader.until(delimiter, passed, { ...limit, bytes: limit.bytes + newline.length });
+          return Math.max(0, length - newline.length);
+        },
+      };
     }
     await reader.drain();
   } finally {
@@ -106,13 +122,15 @@ async function readHeaders(reader: ByteReader): Promise<ReadonlyMap<string, stri
     const line = Buffer.concat(chunks).toString('latin1');
     if (line === '') return headers;
     const colon = line.indexOf(':');
+    // A delimiter in the middle of headers is such a line: the part before it would vanish.
+    if (colon <= 0 && !/^[ \t]/.test(line))
+      throw new WetreadError('archive.bad-answer', 'a header of a part has no name');
     if (colon > 0) headers.set(line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim());
   }
 }
 
 async function readBody(
-  reader: ByteReader,
-  delimiter: Buffer,
+  take: OpenedPart['body'],
   headers: ReadonlyMap<string, string>,
   maxBytes: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
@@ -120,7 +138,7 @@ async function readBody(
   const announced = Number(headers.get('content-length') ?? Number.NaN);
   if (announced > maxBytes) throw tooLarge();
   const chunks: Buffer[] = [];
-  const length = await reader.until(delimiter, (bytes) => chunks.push(bytes), { bytes: maxBytes, beyond: tooLarge });
+  const length = await take((bytes) => void chunks.push(bytes), { bytes: maxBytes, beyond: tooLarge });
   if (Number.isInteger(announced) && announced !== length) {
     throw new WetreadError('archive.incomplete', `a part of ${length} bytes announced ${announced}`);
   }
@@ -134,6 +152,7 @@ async function readBody(
 }
 
 type ByteReader = ReturnType<typeof byteReader>;
+type Limit = { readonly bytes: number; readonly beyond: () => Error };
 
 /** Bytes that come in chunks of any size, read as if they lay in one row. */
 function byteReader(source: AsyncIterable<Uint8Array>) {
@@ -159,11 +178,7 @@ function byteReader(source: AsyncIterable<Uint8Array>) {
       return taken;
     },
     /** Hands over everything up to the mark, and skips the mark. Returns the number of bytes before it. */
-    async until(
-      mark: Buffer,
-      give: (bytes: Buffer) => unknown,
-      limit: { bytes: number; beyond: () => Error },
-    ): Promise<number> {
+    async until(mark: Buffer, give: (bytes: Buffer) => unknown, limit: Limit): Promise<number> {
       let given = 0;
       const pass = async (count: number) => {
         given += count;

@@ -60,6 +60,10 @@ export function pixelShapeOf(dataset: DicomDataset, maxBytes: number): PixelShap
   if (highBit < bitsStored - 1 || highBit >= bitsAllocated)
     throw unsupported(`high bit ${highBit} for ${bitsStored} bits`);
 
+  const pixelRepresentation = dataset.unsigned('PixelRepresentation') ?? 0;
+  if (pixelRepresentation > 1) throw unsupported(`pixel representation ${pixelRepresentation}`);
+  if (pixelRepresentation === 1 && (samplesPerPixel === 3 || bitsAllocated === 1))
+    throw unsupported('colours or bits with a sign');
   const shape: PixelShape = {
     rows,
     columns,
@@ -68,7 +72,7 @@ export function pixelShapeOf(dataset: DicomDataset, maxBytes: number): PixelShap
     bitsAllocated,
     bitsStored,
     highBit,
-    signed: dataset.unsigned('PixelRepresentation') === 1,
+    signed: pixelRepresentation === 1,
     planar: samplesPerPixel === 3 && dataset.unsigned('PlanarConfiguration') === 1,
     photometric: photometricOf(dataset, samplesPerPixel),
   };
