@@ -1,9 +1,11 @@
 /** `wetread demo`: the demo hospital and the service beside it, fresh at every start. */
 import { fork, type ChildProcess } from 'node:child_process';
+import { createServer } from 'node:net';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildApp } from '../../smart-app/build.ts';
 import { WetreadError } from '../domain/errors.ts';
+import { keptSecret } from '../fhir/kept-file.ts';
 import { runService } from '../main.ts';
 import { readArgs, type Command, type Io } from './command.ts';
 
@@ -26,9 +28,10 @@ Everything is on this machine and fictional; the demo's data (WETREAD_DATA_DIR/d
     endWithParent();
     const env = demoEnvironment(io.env, values.verbose ?? false);
     await rm(env.WETREAD_DATA_DIR, { recursive: true, force: true });
+    const service = { ...env, ...(await receiversOf(env)) };
     const [hospital] = await Promise.all([startHospital(env), buildApp()]);
     try {
-      await runService(env, { web: true, work: true }, (url) =>
+      await runService(service, { web: true, work: true }, (url) =>
         announce(io, values.json ?? false, url, env, performance.now() - started),
       );
     } finally {
@@ -85,6 +88,30 @@ function demoEnvironment(given: NodeJS.ProcessEnv, verbose: boolean) {
   };
 }
 
+/** Objects may be sent to the demo as well: `wetread send` finds the secret where it lies. */
+async function receiversOf(env: NodeJS.ProcessEnv & { WETREAD_DATA_DIR: string }) {
+  const port = Number(env['WETREAD_DIMSE_PORT'] || Number(env['WETREAD_PORT']) + 3032);
+  return {
+    WETREAD_STOW_SECRET:
+      env['WETREAD_STOW_SECRET'] || (await keptSecret(join(env.WETREAD_DATA_DIR, 'secrets', 'stow'))),
+    WETREAD_QUIET_SECONDS: env['WETREAD_QUIET_SECONDS'] || '3',
+    // A demo need not end because another one, or dcmtk, has this port.
+    ...((env['WETREAD_DIMSE_PORT'] || (await isFree(port))) && {
+      WETREAD_DIMSE_PORT: String(port),
+      WETREAD_DIMSE_CALLERS: env['WETREAD_DIMSE_CALLERS'] || '*@127.0.0.1',
+    }),
+  };
+}
+
+function isFree(port: number): Promise<boolean> {
+  if (!(port > 0 && port < 65_536)) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', () => resolve(false));
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+  });
+}
+
 function startHospital(env: NodeJS.ProcessEnv): Promise<ChildProcess> {
   return new Promise((resolve, reject) => {
     // A process of its own, as a hospital is: it cannot slow the service's event loop down.
@@ -130,6 +157,7 @@ Wetread is ready (${(milliseconds / 1000).toFixed(1)} s)
   Service         ${service}/cds-services
 
 Open the demo hospital, choose a patient, sign an order for a lumbar film, and let the film arrive.
+Films can be sent here as well: npm run wetread -- send --help
 Ctrl+C stops everything.
 `);
 }

@@ -63,7 +63,7 @@ export function dimseSource(options: DimseSourceOptions): DimseSource {
   async function serve(socket: Socket): Promise<void> {
     const address = socket.remoteAddress ?? '';
     if (!allowed.knows(address)) {
-      logger.warn('a DICOM caller from an unknown address was turned away', { address });
+      logger.warn('a DICOM caller from an unknown address was turned away', { peer: address });
       socket.destroy();
       return;
     }
@@ -99,12 +99,12 @@ export function dimseSource(options: DimseSourceOptions): DimseSource {
           }
         },
       });
-      const fields = { source: 'dimse', how: end.how, caller: end.callingAe, address, objects: end.objects };
+      const fields = { source: 'dimse', how: end.how, caller: end.callingAe, peer: address, objects: end.objects };
       if (end.how === 'released' && end.objects === 0) logger.debug('association ended', fields);
       else if (end.how === 'released') logger.info('objects received', fields);
       else logger.warn('association ended', { ...fields, ...(end.why === undefined ? {} : { why: end.why }) });
     } catch (thrown) {
-      logger.error('an association failed', { address, cause: thrown });
+      logger.error('an association failed', { peer: address, cause: thrown });
     } finally {
       if (counted) associations -= 1;
     }
