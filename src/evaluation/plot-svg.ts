@@ -133,10 +133,9 @@ function matrix({ title, labels, counts }: Extract<Plot, { kind: 'matrix' }>): s
     const whole = row.reduce((sum, count) => sum + count, 0);
     const cells = row.map((count, column) => {
       const part = whole === 0 ? 0 : count / whole;
-      // Right answers blue, wrong ones orange; the number stands in every cell, so colour is never alone.
+      // Right answers blue, wrong ones orange; the number stands in every cell, so colour is never alone, and never too dark for it.
       const tone = column === index ? '0 114 178' : '213 94 0';
-      const ink = part > 0.55 ? '#fff' : '#111';
-      return `<td style="background:rgb(${tone} / ${part.toFixed(2)});color:${ink}">${count || '·'}</td>`;
+      return `<td style="background:rgb(${tone} / ${(0.6 * part).toFixed(2)})">${count || '·'}</td>`;
     });
     return `<tr><th scope="row">${escapeHtml(label)}</th>${cells.join('')}</tr>`;
   });

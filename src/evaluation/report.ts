@@ -66,6 +66,8 @@ export type Section = {
   readonly figures: readonly Figure[];
   readonly tables: readonly Table[];
   readonly plots: readonly Plot[];
+  /** Pictures worth a look: whoever has their pixels may turn them into `pictures`. */
+  readonly worthALook?: readonly { readonly file: string; readonly why: string }[];
   readonly pictures?: readonly Picture[];
 };
 

@@ -1,4 +1,6 @@
 /** A manifest and answers in, a report out: what is counted, what is left out, and what is said about it. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readAnswers, type Answer } from '../../src/evaluation/answers.ts';
 import { readCsv } from '../../src/evaluation/csv.ts';
@@ -81,6 +83,12 @@ test('answers are read line by line, and a wrong field is named', () => {
   expect(() => readAnswers('{"file":"a.dcm","scores":{"x":"much"}}')).toThrow('line 1: scores.x');
   expect(() => readAnswers('{"file":"a.dcm","score":1}')).toThrow('line 1');
   expect(() => readAnswers('{file}')).toThrow('line 1: is not JSON');
+});
+
+test('the answers that the documentation shows are answers', async () => {
+  const page = await readFile(join(import.meta.dirname, '../../docs/evaluate.md'), 'utf8');
+  const [, example] = /```json\n([\s\S]*?)```/.exec(page)!;
+  expect(readAnswers(example!).map(({ file }) => file)).toEqual(['a.dcm', 'b.dcm', 'c.dcm']);
 });
 
 /** Films of 40 patients, three each; half of the patients have a finding. */
@@ -232,7 +240,7 @@ describe('boxes, corners, numbers', () => {
       landmarksOf: () => ({ 'L4.front': [0, 0], 'L4.back': [35, 0], 'L5.front': [0, 50], 'L5.back': [35, 50] }),
     },
   );
-  const at = (dx: number, dy: number): Answer['landmarks'] => ({
+  const at = (dx: number, dy: number): NonNullable<Answer['landmarks']> => ({
     'L4.front': [dx, dy],
     'L4.back': [35 + dx, dy],
     'L5.front': [dx, 50 + dy],

@@ -52,9 +52,22 @@ export function classificationSection(
   if (cases.length === 0) return undefined;
   const labels = labelsOf(cases);
   const shared = { kind, images: cases.length, patients: new Set(cases.map(({ patient }) => patient)).size };
+  const worthALook = surelyWrong(test);
   return labels.length === 2
-    ? { ...shared, ...twoClasses(test, cases, classified(validation), labels, options) }
-    : { ...shared, ...manyClasses(test, cases, labels, options) };
+    ? { ...shared, worthALook, ...twoClasses(test, cases, classified(validation), labels, options) }
+    : { ...shared, worthALook, ...manyClasses(test, cases, labels, options) };
+}
+
+/** Where the model was surest of a wrong label. */
+function surelyWrong(test: readonly Pair[]) {
+  return test
+    .flatMap((pair) => classified([pair]).map((one) => ({ ...one, file: pair.row.file, answer: best(one.scores) })))
+    .filter(({ truth, answer }) => truth !== answer)
+    .sort((a, b) => b.scores[b.answer]! - a.scores[a.answer]!)
+    .map(({ file, truth, answer, scores }) => ({
+      file,
+      why: `${truth}, answered ${answer} (${scores[answer]!.toFixed(2)})`,
+    }));
 }
 
 type Body = Omit<Section, 'kind' | 'images' | 'patients'>;

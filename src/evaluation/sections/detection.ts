@@ -1,6 +1,13 @@
 /** Boxes: found at the right place, under the right name, and how often a normal picture is called ill. */
 import { share } from '../counts.ts';
-import { detectionAveragePrecision, detectionCurve, detectionRates, froc, type DetectionCase } from '../detection.ts';
+import {
+  detectionAveragePrecision,
+  detectionCurve,
+  detectionRates,
+  froc,
+  judge,
+  type DetectionCase,
+} from '../detection.ts';
 import type { BootstrapOptions } from '../intervals.ts';
 import { answered, withIntervals, type Pair } from '../pair.ts';
 import { figureOf, type DataKind, type Section } from '../report.ts';
@@ -120,6 +127,13 @@ export function detectionSection(
         series: [{ name: 'boxes', points: curve.map((point) => [point.falseAlarmsPerCase, point.recall]) }],
       },
     ],
+    worthALook: read.flatMap((pair) => {
+      const [one] = detections([pair]);
+      const judged = judge({ ...one!, found: one!.found.filter(({ score }) => score >= threshold) }, match);
+      const missed = one!.truth.length - judged.filter(({ right }) => right).length;
+      const alarms = judged.filter(({ right }) => !right).length;
+      return missed + alarms === 0 ? [] : [{ file: pair.row.file, why: `${missed} missed, ${alarms} false` }];
+    }),
   };
 }
 

@@ -97,7 +97,19 @@ export function landmarkSection(
           ]),
     ],
     plots: [],
+    worthALook: worthALook(compared, unit),
   };
+}
+
+/** Every picture with wrong names, and the five of the others that are furthest off. */
+function worthALook(compared: readonly Compared[], unit: string) {
+  const off = ({ errors }: Compared): number => mean(errors.map(({ value }) => value));
+  const sorted = compared.toSorted((a, b) => off(b) - off(a));
+  const entry = (one: Compared) => ({
+    file: one.pair.row.file,
+    why: `${one.named ? 'names right' : 'names wrong'}, mean distance ${off(one).toFixed(1)} ${unit}`,
+  });
+  return [...sorted.filter((one) => !one.named), ...sorted.filter((one) => one.named).slice(0, 5)].map(entry);
 }
 
 function spread(compared: readonly Compared[], where: string): Record<string, number> {

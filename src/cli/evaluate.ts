@@ -1,0 +1,223 @@
+/** `wetread evaluate`: the tables of a paper for a model on one's own pictures, with intervals and subgroups. */
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { WetreadError } from '../domain/errors.ts';
+import { readAnswers, type Answer } from '../evaluation/answers.ts';
+import { evaluate, type Entrant, type EvaluationOptions } from '../evaluation/evaluate.ts';
+import type { Landmarks } from '../evaluation/landmarks.ts';
+import type { OperatingRule } from '../evaluation/operating-point.ts';
+import { reportHtml } from '../evaluation/report-html.ts';
+import { coloured, plain, reportText } from '../evaluation/report-text.ts';
+import type { DataKind } from '../evaluation/report.ts';
+import { readTruth, type TruthRow } from '../evaluation/truth.ts';
+import packageJson from '../../package.json' with { type: 'json' };
+import { runOnManifest, withPictures, type RunEntrant } from './evaluate/run-on-manifest.ts';
+import { readArgs, UsageError, type Command, type Io } from './command.ts';
+
+export const command: Command = {
+  name: 'evaluate',
+  summary: 'measure a model on labelled pictures, as papers do',
+  usage: `
+Usage: wetread evaluate --pack <name> --data <manifest.csv> [options]
+       wetread evaluate --answers <answers.jsonl> --data <manifest.csv> [options]
+
+  --pack <name>          run this model on the pictures of the manifest
+  --answers <file>       or take what any program answered: one JSON object a line
+  --compare <name|file>  a second model (or its answers) on the same pictures
+  --data <file>          the data manifest: CSV, one row a picture
+  --out <folder>         write report.html, report.json and the answers there
+  --json                 print the report as JSON
+
+Columns of the manifest: file (from the manifest's folder), kind (real or synthetic), patient, split (validation
+or test); what is true: label, boxes ("L4/L5 120 300 260 420; …", empty for a normal picture), landmarks (a JSON
+file), value:<quantity>@<place>, grade:<scale>@<place>; groups: sex, age, scanner, site, group:<name>; for plain
+pictures: modality, view, region, spacing (mm a pixel). Each column that is there adds its section to the report.
+
+  --kind real|synthetic  for a manifest without a kind column
+  --positive <label>     which of two labels is the finding
+  --rule <rule>          how the threshold is chosen on validation pictures: youden (default), best-f1,
+                         sensitivity=0.95, specificity=0.9
+  --iou <share>          overlap from which a box is right (default 0.5)
+  --yardstick <a,b,mm>   two landmarks whose true distance is taken as so many millimetres in every picture
+  --replicates <n>       bootstrap samples of patients (default 2000); --seed <n> draws others
+
+Example: wetread evaluate --pack lumbar-landmarks --data films.csv --out evaluation
+         --yardstick L3.posteriorInferior,L3.anteriorInferior,35`,
+  async run(args, io) {
+    const { values } = readArgs(args, {
+      pack: { type: 'string' },
+      answers: { type: 'string' },
+      compare: { type: 'string' },
+      data: { type: 'string' },
+      out: { type: 'string' },
+      json: { type: 'boolean' },
+      kind: { type: 'string' },
+      positive: { type: 'string' },
+      rule: { type: 'string' },
+      iou: { type: 'string' },
+      yardstick: { type: 'string' },
+      replicates: { type: 'string' },
+      seed: { type: 'string' },
+    });
+    const { pack, data } = values;
+    if (data === undefined) throw new UsageError('name the data manifest with --data');
+    if ((pack === undefined) === (values.answers === undefined))
+      throw new UsageError('give either --pack or --answers');
+    const options = optionsOf(values);
+    const manifest = await readManifest(data, values.kind);
+
+    const first = await entrantOf({ pack, answers: values.answers }, manifest, io);
+    const second = values.compare === undefined ? undefined : await entrantOf(rivalOf(values.compare), manifest, io);
+    const evaluated = evaluate({
+      title: `${first.model.name} on ${basename(data)}`,
+      rows: manifest.rows,
+      entrant: first,
+      ...(second && { compareWith: second }),
+      data: {
+        file: basename(data),
+        sha256: manifest.sha256,
+        ...(first.picturesSha256 !== undefined && { picturesSha256: first.picturesSha256 }),
+      },
+      wetread: packageJson.version,
+      madeAt: new Date(),
+      options,
+    });
+    const report = values.out === undefined ? evaluated : await withPictures(evaluated, first, manifest, io);
+    if (values.out !== undefined) {
+      await mkdir(values.out, { recursive: true });
+      await writeFile(join(values.out, 'report.html'), reportHtml(report));
+      await writeFile(join(values.out, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+      await writeFile(
+        join(values.out, 'answers.jsonl'),
+        `${first.answers.map((one) => JSON.stringify(one)).join('\n')}\n`,
+      );
+    }
+    const style = io.stdout.isTTY === true && io.env['NO_COLOR'] === undefined ? coloured : plain;
+    io.stdout.write(values.json ? `${JSON.stringify(report)}\n` : reportText(report, style));
+    if (values.out !== undefined && !values.json) io.stdout.write(`\nThe report: ${join(values.out, 'report.html')}\n`);
+    return 0;
+  },
+};
+
+export type Manifest = { readonly folder: string; readonly rows: readonly TruthRow[]; readonly sha256: string };
+
+async function readManifest(file: string, kind: string | undefined): Promise<Manifest> {
+  if (kind !== undefined && kind !== 'real' && kind !== 'synthetic')
+    throw new UsageError(`--kind "${kind}": say real or synthetic`);
+  const folder = dirname(resolve(file));
+  const text = await contentsOf(file);
+  const named = [...text.matchAll(/[^",;\r\n]+\.json/g)].map(([name]) => name.trim());
+  const landmarkFiles = new Map<string, Landmarks>();
+  for (const name of new Set(named)) {
+    // Only files beside the manifest: a manifest from somebody else must not read this machine's other files.
+    const path = resolve(folder, name);
+    if (path.startsWith(`${folder}/`)) landmarkFiles.set(name, landmarksIn(await contentsOf(path), name));
+  }
+  try {
+    const rows = readTruth(text, {
+      ...(kind !== undefined && { kind: kind as DataKind }),
+      landmarksOf: (name) => {
+        const landmarks = landmarkFiles.get(name);
+        if (landmarks === undefined)
+          throw new SyntaxError(`landmarks "${name}" is not a .json file beside the manifest`);
+        return landmarks;
+      },
+    });
+    return { folder, rows, sha256: createHash('sha256').update(text).digest('hex') };
+  } catch (error) {
+    if (error instanceof SyntaxError)
+      throw new WetreadError('request.malformed', `${basename(file)}: ${error.message}`);
+    throw error;
+  }
+}
+
+async function contentsOf(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new UsageError(`${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`);
+  }
+}
+
+/** `{ "L3.anteriorSuperior": [812.5, 403], … }` in pixels of the picture. */
+function landmarksIn(text: string, file: string): Landmarks {
+  const fault = (what: string): WetreadError => new WetreadError('request.malformed', `${file}: ${what}`);
+  let written: unknown;
+  try {
+    written = JSON.parse(text);
+  } catch {
+    throw fault('is not JSON');
+  }
+  if (typeof written !== 'object' || written === null || Array.isArray(written))
+    throw fault('is not an object of names');
+  for (const [name, at] of Object.entries(written)) {
+    if (!Array.isArray(at) || at.length !== 2 || !at.every((value) => Number.isFinite(value)))
+      throw fault(`${name} is not [x, y]`);
+  }
+  return written as Landmarks;
+}
+
+type Values = { readonly [name: string]: string | boolean | undefined };
+
+function optionsOf(values: Values): EvaluationOptions {
+  const number = (name: string, least: number, most: number): number | undefined => {
+    const text = values[name];
+    if (text === undefined) return undefined;
+    const value = Number(text);
+    if (!(value >= least && value <= most))
+      throw new UsageError(`--${name} "${text}": a number from ${least} to ${most}`);
+    return value;
+  };
+  const iou = number('iou', 0.01, 1);
+  const replicates = number('replicates', 100, 100_000);
+  const seed = number('seed', 0, Number.MAX_SAFE_INTEGER);
+  const { positive, rule, yardstick } = values;
+  return {
+    ...(iou !== undefined && { iou }),
+    ...(replicates !== undefined && { replicates }),
+    ...(seed !== undefined && { seed }),
+    ...(typeof positive === 'string' && { positive }),
+    ...(typeof rule === 'string' && { rule: ruleOf(rule) }),
+    ...(typeof yardstick === 'string' && { yardstick: yardstickOf(yardstick) }),
+  };
+}
+
+function ruleOf(text: string): OperatingRule {
+  const [kind, share] = text.split('=');
+  if ((kind === 'youden' || kind === 'best-f1') && share === undefined) return { kind };
+  const atLeast = Number(share);
+  if ((kind === 'sensitivity' || kind === 'specificity') && atLeast > 0 && atLeast <= 1) return { kind, atLeast };
+  throw new UsageError(`--rule "${text}": say youden, best-f1, sensitivity=0.95 or specificity=0.9`);
+}
+
+function yardstickOf(text: string) {
+  const [from, to, length] = text.split(',').map((part) => part.trim());
+  const millimetres = Number(length);
+  if (!from || !to || !(millimetres > 0)) throw new UsageError(`--yardstick "${text}": two landmarks and millimetres`);
+  return { from, to, millimetres };
+}
+
+type Source = { readonly pack?: string | undefined; readonly answers?: string | undefined };
+
+/** A file of answers is known by its ending; a pack's name has no dot. */
+const rivalOf = (text: string): Source => (text.endsWith('.jsonl') ? { answers: text } : { pack: text });
+
+async function entrantOf(
+  { pack, answers }: Source,
+  manifest: Manifest,
+  io: Io,
+): Promise<Entrant & Partial<RunEntrant>> {
+  if (pack !== undefined) return runOnManifest(pack, manifest, io);
+  const text = await contentsOf(answers!);
+  const sha256 = createHash('sha256').update(text).digest('hex');
+  return { model: { name: basename(answers!), version: '(answers)', sha256 }, answers: answersIn(text, answers!) };
+}
+
+function answersIn(text: string, file: string): Answer[] {
+  try {
+    return readAnswers(text);
+  } catch (error) {
+    throw new WetreadError('request.malformed', `${basename(file)}: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,158 @@
+/** Runs a pack on the pictures of a data manifest, and draws those that are worth a look. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join, resolve, sep } from 'node:path';
+import { modelsFolder } from '../../adapters.ts';
+import { readConfig, type Config } from '../../config.ts';
+import { decoderPool, type DecoderPool } from '../../dicom/decoder-pool.ts';
+import { asWetreadError, WetreadError } from '../../domain/errors.ts';
+import type { GreyImage } from '../../domain/image.ts';
+import { silentLogger } from '../../domain/log.ts';
+import type { Answer } from '../../evaluation/answers.ts';
+import type { Entrant } from '../../evaluation/evaluate.ts';
+import type { Picture, Report } from '../../evaluation/report.ts';
+import type { TruthRow } from '../../evaluation/truth.ts';
+import { loadPack, packFolders } from '../../inference/load-packs.ts';
+import { modelRunner, type ManagedModelRunner } from '../../inference/model-runner.ts';
+import { UsageError, type Io } from '../command.ts';
+import { truthAndAnswer } from '../drawing/truth-and-answer.ts';
+import { picturesOf } from '../infer/inputs.ts';
+import { progressBar } from '../progress-bar.ts';
+import type { Manifest } from '../evaluate.ts';
+import { answerOf } from './answer-of.ts';
+
+export type RunEntrant = Entrant & { readonly picturesSha256: string };
+
+export async function runOnManifest(name: string, manifest: Manifest, io: Io): Promise<RunEntrant> {
+  const config = readConfig(io.env);
+  const folder = modelsFolder(config);
+  const there = await packFolders(folder);
+  if (!there.includes(name))
+    throw new UsageError(`there is no pack ${name}; there are ${there.join(', ') || 'none'} in ${folder}`);
+  const pack = await loadPack(join(folder, name), name);
+  const runner = modelRunner({
+    packs: [pack],
+    processes: 1,
+    threads: config.WETREAD_INFERENCE_THREADS,
+    provider: config.WETREAD_EXECUTION_PROVIDER,
+    logger: silentLogger,
+  });
+  const bar = progressBar(io, manifest.rows.length);
+  const all = createHash('sha256');
+  try {
+    return await withDecoder(config, async (read) => {
+      await runner.ready();
+      const answers: Answer[] = [];
+      let provider = '';
+      for (const [index, row] of manifest.rows.entries()) {
+        bar.show(index, row.file);
+        all.update(await bytesOf(manifest, row));
+        const { answer, executionProvider } = await answered(runner, row, () => read(manifest, row));
+        provider ||= executionProvider ?? '';
+        answers.push(answer);
+      }
+      const { version, sha256 } = pack.identity;
+      const { trainedOn, intendedUse } = pack.manifest;
+      const model = { name, version, sha256, trainedOn, intendedUse, executionProvider: provider };
+      return { model, answers, picturesSha256: all.digest('hex') };
+    });
+  } finally {
+    bar.clear();
+    await runner.close();
+  }
+}
+
+/** A picture that cannot be read is an answer too: the report counts it as failed, with its code. */
+async function answered(
+  runner: ManagedModelRunner,
+  { file }: TruthRow,
+  read: () => Promise<GreyImage[]>,
+): Promise<{ readonly answer: Answer; readonly executionProvider?: string }> {
+  try {
+    const images = await read();
+    // A row is one picture; of several frames only a pack that reads a stack can make one answer.
+    const said = await runner.run(runner.packs[0]!, images.length === 1 ? images[0]! : images);
+    return { answer: answerOf(file, said), executionProvider: said.executionProvider };
+  } catch (thrown) {
+    if (thrown instanceof UsageError) throw thrown;
+    return { answer: { file, failed: asWetreadError(thrown).code } };
+  }
+}
+
+type Read = (manifest: Manifest, row: TruthRow) => Promise<GreyImage[]>;
+
+async function withDecoder<Result>(config: Config, task: (read: Read) => Promise<Result>): Promise<Result> {
+  const maxBytes = config.WETREAD_MAX_INSTANCE_MB * 1024 * 1024;
+  const decoder = decoderPool({ threads: 1, maxInstanceBytes: maxBytes, logger: silentLogger });
+  try {
+    return await task((manifest, row) => readRow(decoder, maxBytes, manifest, row));
+  } finally {
+    await decoder.close();
+  }
+}
+
+async function readRow(
+  decoder: DecoderPool,
+  maxBytes: number,
+  manifest: Manifest,
+  row: TruthRow,
+): Promise<GreyImage[]> {
+  const { spacing, ...said } = row.hints;
+  try {
+    return await picturesOf(
+      fileOf(manifest, row),
+      { ...said, ...(spacing !== undefined && { spacingMm: [spacing, spacing] as const }) },
+      { decoder, maxBytes },
+    );
+  } catch (thrown) {
+    if (thrown instanceof UsageError)
+      throw new UsageError(`${row.file} is a plain picture: the manifest needs the columns modality and view`);
+    throw thrown;
+  }
+}
+
+async function bytesOf(manifest: Manifest, row: TruthRow): Promise<Uint8Array> {
+  try {
+    return await readFile(fileOf(manifest, row));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (error instanceof WetreadError) throw error;
+    throw new UsageError(`${row.file} cannot be read (${code ?? 'unknown'})`);
+  }
+}
+
+/** A manifest names files below its own folder only. */
+function fileOf({ folder }: Manifest, { file }: TruthRow): string {
+  const path = resolve(folder, file);
+  if (!path.startsWith(folder + sep))
+    throw new WetreadError('request.malformed', `${file}: files lie in the manifest's folder or below`);
+  return path;
+}
+
+/** At most so many for each section: a page of two hundred films is not looked at. */
+const most = 24;
+
+export async function withPictures(report: Report, entrant: Entrant, manifest: Manifest, io: Io): Promise<Report> {
+  const wanted = report.sections.some(({ worthALook = [] }) => worthALook.length > 0);
+  if (!wanted) return report;
+  const rows = new Map(manifest.rows.map((row) => [row.file, row]));
+  const answers = new Map(entrant.answers.map((answer) => [answer.file, answer]));
+  return withDecoder(readConfig(io.env), async (read) => {
+    const draw = async ({ file, why }: { file: string; why: string }): Promise<Picture[]> => {
+      const row = rows.get(file);
+      if (row === undefined) return [];
+      // Answers can be evaluated without their pictures at hand.
+      const [image] = await read(manifest, row).catch(() => []);
+      return image === undefined
+        ? []
+        : [{ caption: `${file}: ${why}`, pngBase64: truthAndAnswer(image, row, answers.get(file)).toString('base64') }];
+    };
+    const sections = [];
+    for (const section of report.sections) {
+      const pictures: Picture[] = [];
+      for (const one of (section.worthALook ?? []).slice(0, most)) pictures.push(...(await draw(one)));
+      sections.push(pictures.length === 0 ? section : { ...section, pictures });
+    }
+    return { ...report, sections };
+  });
+}

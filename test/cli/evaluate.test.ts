@@ -1,0 +1,190 @@
+/** `wetread evaluate` as somebody types it: with the pack that comes along on the demo films, and with recorded answers. */
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runCommand } from '../../src/cli/command.ts';
+import { command } from '../../src/cli/evaluate.ts';
+import type { Report } from '../../src/evaluation/report.ts';
+import films from '../../sandbox/films/films.json' with { type: 'json' };
+import { packsFolder } from '../inference/fixture-pack.ts';
+
+const demoFilms = join(import.meta.dirname, '../../sandbox/films');
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'wetread-evaluate-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function evaluate(args: string[], env: NodeJS.ProcessEnv = {}) {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const code = await runCommand(command, args, { stdout, stderr, env });
+  stdout.end();
+  stderr.end();
+  return { code, out: await text(stdout), err: await text(stderr) };
+}
+
+async function fileOf(name: string, contents: string): Promise<string> {
+  const file = join(folder, name);
+  await writeFile(file, contents);
+  return file;
+}
+
+const figure = (report: Report, title: string, name: string) =>
+  report.sections.find((one) => one.title === title)?.figures.find((one) => one.name === name);
+
+describe('the pack that comes along, on the films of the demo hospital', () => {
+  let report: Report;
+  let out: string;
+  beforeAll(async () => {
+    const place = join(folder, 'films');
+    await mkdir(place);
+    const rows = ['file,kind,landmarks,value:slip-percent@L4/L5,grade:Meyerding@L4/L5'];
+    for (const name of ['normal.dcm', 'l4-l5-grade-1.dcm', 'wrong-view.dcm', 'corrupt.dcm'] as const) {
+      await copyFile(join(demoFilms, name), join(place, name));
+      const film = films.films[name];
+      if (!('corners' in film)) {
+        rows.push(`${name},synthetic,,,`);
+        continue;
+      }
+      await writeFile(join(place, `${name}.json`), JSON.stringify(film.corners));
+      rows.push(`${name},synthetic,${name}.json,${film.slipPercent.L4},${name === 'normal.dcm' ? '0' : 'I'}`);
+    }
+    await writeFile(join(place, 'manifest.csv'), rows.join('\n'));
+    out = join(folder, 'report');
+    const args = [
+      '--pack',
+      'lumbar-landmarks',
+      '--data',
+      join(place, 'manifest.csv'),
+      '--out',
+      out,
+      '--json',
+      '--replicates',
+      '100',
+    ];
+    report = JSON.parse((await evaluate(args)).out) as Report;
+  });
+
+  test('reads what can be read, refuses the front view and counts the damaged film as failed', () => {
+    expect(figure(report, 'Read and not read', 'read')).toMatchObject({ k: 2, n: 4 });
+    expect(figure(report, 'Read and not read', 'refused')).toMatchObject({ k: 1, n: 4 });
+    expect(figure(report, 'Read and not read', 'failed')).toMatchObject({ k: 1, n: 4 });
+  });
+  test('measures corners, slip and grade against the truth', () => {
+    expect(figure(report, 'Landmarks', 'names right, of those read')).toMatchObject({ k: 2, n: 2 });
+    expect(figure(report, 'slip-percent, measured', 'mean absolute error')!.value).toBeLessThan(6);
+    expect(figure(report, 'Meyerding, graded', 'accuracy')).toMatchObject({ k: 2, n: 2 });
+  });
+  test('every section is marked synthetic, and model and data are named by their hashes', () => {
+    expect(new Set(report.sections.map(({ kind }) => kind))).toEqual(new Set(['synthetic']));
+    expect(report.models[0]).toMatchObject({
+      name: 'lumbar-landmarks',
+      sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
+    expect(report.data.picturesSha256).toMatch(/^[0-9a-f]{64}$/);
+  });
+  test('the folder holds the page with pictures of the worst films, and answers that can be evaluated again', async () => {
+    const page = await readFile(join(out, 'report.html'), 'utf8');
+    expect(page.match(/data:image\/png;base64/g)!.length).toBeGreaterThanOrEqual(2);
+    const manifest = join(folder, 'films', 'manifest.csv');
+    const again = await evaluate([
+      '--answers',
+      join(out, 'answers.jsonl'),
+      '--data',
+      manifest,
+      '--json',
+      '--replicates',
+      '100',
+    ]);
+    const second = JSON.parse(again.out) as Report;
+    expect(second.sections.map(({ figures }) => figures)).toEqual(report.sections.map(({ figures }) => figures));
+  });
+});
+
+test('scores that a pack tells are its classification', async () => {
+  await using packs = await packsFolder({
+    name: 'bright-or-dark',
+    onnx: 'same',
+    outputs: { same: { type: 'float32', shape: ['n', 1, 8, 8] } },
+    postprocess: `
+      const [first] = Object.values(output.outputs);
+      const bright = first.data.reduce((sum, value) => sum + value, 0) / first.data.length;
+      return { findings: [], scores: { bright, dark: 1 - bright } };`,
+  });
+  await copyFile(join(demoFilms, 'normal.dcm'), join(folder, 'a.dcm'));
+  await copyFile(join(demoFilms, 'l1-wedge.dcm'), join(folder, 'b.dcm'));
+  const data = await fileOf('scores.csv', 'file,kind,label\na.dcm,synthetic,bright\nb.dcm,synthetic,dark\n');
+  const { out } = await evaluate(['--pack', 'bright-or-dark', '--data', data, '--json', '--replicates', '100'], {
+    WETREAD_MODELS_DIR: packs.folder,
+  });
+  const section = (JSON.parse(out) as Report).sections.find(({ title }) => title === 'bright or dark');
+  expect(section).toMatchObject({ images: 2, kind: 'synthetic' });
+});
+
+describe('recorded answers', () => {
+  const rows = Array.from(
+    { length: 40 },
+    (_, index) => `${index}.png,real,${index % 2 === 0 ? 'finding' : 'no-finding'}`,
+  );
+  const answers = (noise: number): string =>
+    rows
+      .map((row, index) =>
+        JSON.stringify({
+          file: row.split(',')[0],
+          scores: { finding: index % 2 === 0 ? 0.9 - ((index * 7) % 10) * noise : 0.1 + ((index * 3) % 10) * noise },
+        }),
+      )
+      .join('\n');
+  test('of two programs are compared on the same pictures', async () => {
+    const data = await fileOf('chest.csv', ['file,kind,label', ...rows].join('\n'));
+    const [good, poor] = [await fileOf('good.jsonl', answers(0.03)), await fileOf('poor.jsonl', answers(0.09))];
+    const { code, out } = await evaluate(['--answers', good, '--compare', poor, '--data', data, '--replicates', '100']);
+    expect(code).toBe(0);
+    expect(out).toContain('good.jsonl and poor.jsonl on the same pictures [real, 40 pictures, 40 patients]');
+    expect(out).toContain('DeLong: areas under the ROC curve');
+    expect(out).toContain('ROC AUC                      1.000');
+  });
+});
+
+describe('what goes wrong is said with the way out', () => {
+  test.each([
+    [['--pack', 'lumbar-landmarks'], 2, 'name the data manifest with --data'],
+    [['--data', 'x.csv'], 2, 'give either --pack or --answers'],
+    [['--pack', 'x', '--answers', 'y', '--data', 'x.csv'], 2, 'give either --pack or --answers'],
+    [['--pack', 'lumbar-landmarks', '--data', '/nowhere/x.csv'], 2, '/nowhere/x.csv cannot be read (ENOENT)'],
+    [['--pack', 'lumbar-landmarks', '--data', 'x.csv', '--rule', 'luck'], 2, '--rule "luck": say youden'],
+    [['--pack', 'lumbar-landmarks', '--data', 'x.csv', '--iou', '2'], 2, '--iou "2": a number from 0.01 to 1'],
+    [['--pack', 'lumbar-landmarks', '--data', 'x.csv', '--yardstick', 'L3'], 2, '--yardstick "L3": two landmarks'],
+  ])('%j', async (args, code, message) => {
+    const said = await evaluate(args);
+    expect(said.code).toBe(code);
+    expect(said.err).toContain(message);
+  });
+  test('a pack that is not there, a picture that is not there, a plain picture without a view', async () => {
+    const data = await fileOf('missing.csv', 'file,kind,label\nnowhere.dcm,real,x\n');
+    expect((await evaluate(['--pack', 'no-such-pack', '--data', data])).err).toContain('there is no pack no-such-pack');
+    expect((await evaluate(['--pack', 'lumbar-landmarks', '--data', data])).err).toContain(
+      'nowhere.dcm cannot be read (ENOENT)',
+    );
+    await writeFile(join(folder, 'p.png'), Buffer.from('89504e470d0a1a0a', 'hex'));
+    const plain = await fileOf('plain.csv', 'file,kind,label\np.png,real,x\n');
+    expect((await evaluate(['--pack', 'lumbar-landmarks', '--data', plain])).err).toContain(
+      'the manifest needs the columns modality and view',
+    );
+  });
+  test('a manifest reaches no file outside its folder', async () => {
+    const data = await fileOf('outside.csv', 'file,kind,label\n../../etc/hostname,real,x\n');
+    const said = await evaluate(['--pack', 'lumbar-landmarks', '--data', data]);
+    expect(said.code).toBe(1);
+    expect(said.err).toContain("files lie in the manifest's folder or below");
+  });
+  test('a broken manifest names line and column', async () => {
+    const data = await fileOf('broken.csv', 'file,kind,label\na.dcm,drawn,x\n');
+    const said = await evaluate(['--pack', 'lumbar-landmarks', '--data', data]);
+    expect(said.err).toContain('broken.csv: line 2: kind "drawn" is not real or synthetic');
+    expect(said.err).toContain('(request.malformed)');
+  });
+});
