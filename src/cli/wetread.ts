@@ -12,6 +12,7 @@ const commands: readonly (readonly [name: string, load: () => Promise<{ command:
   ['backfill', () => import('./backfill.ts')],
   ['models', () => import('./models.ts')],
   ['infer', () => import('./infer.ts')],
+  ['evaluate', () => import('./evaluate.ts')],
   ['dicom', () => import('./dicom.ts')],
   ['send', () => import('./send.ts')],
 ];
