@@ -114,6 +114,11 @@ export const packManifest = z
       fault(['input', 'preprocess'], 'list the steps from the picture to the tensor');
     const all = networksIn(manifest);
     if (Object.keys(all).length === 0) fault(['networks'], 'name at least one network');
+    const stacks = Object.values(all).some(({ inputs }) =>
+      Object.values(inputs).some(({ preprocess }) => preprocess?.some(({ step }) => step === 'stack')),
+    );
+    if (manifest.selection.slices !== undefined && !stacks)
+      fault(['selection', 'slices'], 'goes with a stack step in the preprocessing');
     const fieldOf = fieldNames(networks === undefined);
     for (const [name, { inputs, outputs }] of Object.entries(all)) {
       for (const [tensor, one] of Object.entries(inputs))

@@ -154,13 +154,14 @@ const contents = async (study: string) =>
   (await standing(study)).map(({ pack, contentHash }) => [pack.name, contentHash]).toSorted();
 const hash = (...made: readonly TestFilm[]) => contentHashOf(made.map(({ sop }) => sopUid(sop)));
 const soon = { timeout: 30_000, interval: 20 };
-const settledWith = (study: string, count: number) =>
-  expect
+async function settledWith(study: string, count: number): Promise<void> {
+  await expect
     .poll(async () => {
       const record = await store.register.get(study as StudyUid);
       return [record?.state.kind, record?.instanceCount];
     }, soon)
     .toEqual(['settled', count]);
+}
 
 describe('a study that was read', () => {
   test('is not touched by announcements that count what was read, and not read again by those that count nothing', async () => {
