@@ -42,6 +42,32 @@ export function studyRegisterContract(name: string, open: () => Promise<StudyReg
       expect((await register.get(uid))?.state).toEqual({ kind: 'pending' });
     });
 
+    test('does nothing for an announcement that counts what the archive counted, and looks again when it counts something else', async () => {
+      const register = await open();
+      const { uid } = fresh();
+      await register.announce({ ...event(uid), instanceCount: 3 });
+      await register.settle(uid, { kind: 'skipped', reason: 'no-image', selection: [] }, 4);
+      const settled = await register.get(uid);
+      expect(settled).toMatchObject({ instanceCount: 4, state: { kind: 'settled' } });
+      for (const instanceCount of [3, 4])
+        expect(await register.announce({ ...event(uid), instanceCount })).toBe('known');
+      await register.announce({ ...event(uid), instanceCount: 9 });
+      // Whether there is something to read is found out before anybody is told.
+      expect(await register.get(uid)).toEqual(settled);
+    });
+
+    test('says that a study will be read when it is to be read again, but not to those who look when nobody waits for it', async () => {
+      const register = await open();
+      const { uid } = fresh();
+      await register.announce(event(uid));
+      await register.settle(uid, { kind: 'skipped', reason: 'no-image', selection: [] });
+      const again = { ...event(uid), source: 'backfill', reason: 're-read' } as const;
+      await register.announce({ ...again, priority: 'backfill' });
+      expect((await register.get(uid))?.state.kind).toBe('settled');
+      expect(await register.announce({ ...again, priority: 'routine' })).toBe('queued');
+      expect((await register.get(uid))?.state.kind).toBe('pending');
+    });
+
     test('learns the patient from whichever source knows it', async () => {
       const register = await open();
       const { uid, patient } = fresh();

@@ -6,7 +6,7 @@ import type { StudyUid } from '../../src/domain/ids.ts';
 import { silentLogger } from '../../src/domain/log.ts';
 import { openStore, type Store, type StudyJob } from '../../src/store/open-store.ts';
 import { testDatabase } from '../support/postgres.ts';
-import { anna, arrived, patient, reading, study } from './samples.ts';
+import { anna, arrived, otherPatient, patient, reading, study } from './samples.ts';
 
 let url: string;
 let store: Store;
@@ -142,6 +142,109 @@ describe('a study’s job', () => {
     const order: StudyUid[] = [];
     await store.workStudies(async ({ studyUid }) => void order.push(studyUid), { concurrency: 1 });
     await expect.poll(async () => order, soon).toEqual([stat, hurried, routine, backfill]);
+  });
+
+  test('leaves one place free that back-fill never takes', async () => {
+    const running = new Set<StudyUid>();
+    let release = () => {};
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const past = [fresh(), fresh(), fresh()];
+    for (const uid of past) await store.register.announce(arrived(uid, { priority: 'backfill', source: 'backfill' }));
+    await store.workStudies(
+      async ({ studyUid, attempt }) => {
+        await store.register.begin(studyUid, attempt);
+        running.add(studyUid);
+        await released;
+        await store.register.settle(studyUid, { kind: 'skipped', reason: 'no-image', selection: [] });
+      },
+      { concurrency: 2 },
+    );
+    await expect.poll(() => running.size, soon).toBe(1);
+    const film = fresh();
+    await store.register.announce(arrived(film));
+    await expect.poll(() => running.has(film), soon).toBe(true);
+    expect(past.filter((uid) => running.has(uid))).toHaveLength(1);
+    release();
+    await expect.poll(async () => (await store.counts()).pending, soon).toBe(0);
+  });
+
+  test('is as urgent as the order that was signed before the study came, or after it', async () => {
+    const [before, after, past, other] = [fresh(), fresh(), fresh(), fresh()];
+    const order = (accession: string) =>
+      store.orders.remember({
+        reference: `ServiceRequest/${accession}`,
+        patientId: otherPatient,
+        region: 'chest',
+        accession,
+        priority: 'stat',
+        seenAt: new Date().toISOString(),
+      });
+    await order('A-before');
+    await order('A-past');
+    await store.register.announce(arrived(other));
+    await store.register.announce(arrived(past, { accession: 'A-past', priority: 'backfill', source: 'backfill' }));
+    await store.register.announce(arrived(after, { accession: 'A-after' }));
+    await store.register.announce(arrived(before, { accession: 'A-before' }));
+    await store.register.announce(arrived(before));
+    await order('A-after');
+    const reads: StudyUid[] = [];
+    await store.workStudies(async ({ studyUid }) => void reads.push(studyUid), { concurrency: 1 });
+    await expect.poll(() => reads.length, soon).toBe(4);
+    expect(reads).toEqual([after, before, other, past]);
+  });
+
+  test('comes again later when more objects were announced than the archive had', async () => {
+    const reasons: string[] = [];
+    await store.workStudies(
+      async ({ studyUid, reason }) => {
+        reasons.push(reason);
+        await store.register.settle(studyUid, { kind: 'skipped', reason: 'no-image', selection: [] }, 3);
+      },
+      { concurrency: 1 },
+    );
+    const uid = fresh();
+    await store.register.announce(arrived(uid, { instanceCount: 7 }));
+    const sql = new Client({ connectionString: url });
+    await sql.connect();
+    const next = async () =>
+      (
+        await sql.query(
+          `select round(extract(epoch from start_after - now()))::int as seconds from wetread_jobs.job
+           where name = 'read-study' and state = 'created' and singleton_key = $1`,
+          [uid],
+        )
+      ).rows[0]?.seconds;
+    await expect.poll(next, soon).toBeGreaterThan(20);
+    expect(reasons).toEqual(['study-arrived']);
+    expect((await stateOf(uid))?.kind).toBe('settled');
+    // Whoever brings news does not wait for that.
+    await store.register.announce(arrived(uid, { instanceCount: 8 }));
+    await expect.poll(() => reasons, soon).toEqual(['study-arrived', 'look-again']);
+    await expect.poll(next, soon).toBeGreaterThan(20);
+    await sql.end();
+  });
+
+  test('is not lost when it is announced at any moment of its run', async () => {
+    // Each reading sees how often the study was announced before it began; the last must have seen them all.
+    let announced = 0;
+    let seen = 0;
+    await store.workStudies(
+      async ({ studyUid, attempt, settled }) => {
+        const now = announced;
+        if (!settled) await store.register.begin(studyUid, attempt);
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 15));
+        await store.register.settle(studyUid, { kind: 'skipped', reason: 'no-image', selection: [] }, now);
+        seen = now;
+      },
+      { concurrency: 2 },
+    );
+    const uid = fresh();
+    for (let round = 1; round <= 60; round += 1) {
+      announced = round;
+      await store.register.announce(arrived(uid, { instanceCount: round }));
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 25));
+    }
+    await expect.poll(() => seen, soon).toBe(60);
   });
 
   test('is dead, not forgotten, when its handler ends without an outcome', async () => {

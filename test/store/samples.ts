@@ -1,7 +1,7 @@
 /** Small domain objects for the store's tests; no patient behind them. */
 import type { Finding, FindingDraft, Reading, Reviewer } from '../../src/domain/finding.ts';
 import { contentHashOf, findingIdOf, readingIdOf } from '../../src/domain/identity.ts';
-import { patientId, sopUid, studyUid, type StudyUid } from '../../src/domain/ids.ts';
+import { patientId, sopUid, studyUid, type SopUid, type StudyUid } from '../../src/domain/ids.ts';
 import type { StudyEvent } from '../../src/domain/event.ts';
 
 export const anna: Reviewer = { reference: 'Practitioner/anna', display: 'Dr. A' };
@@ -63,9 +63,14 @@ export const notAssessable: FindingDraft = {
   summary: 'Not assessable: front view',
 };
 
-export function reading(uid: StudyUid, drafts: readonly FindingDraft[] = [suspicion('L4/L5'), normal]): Reading {
-  const contentHash = contentHashOf([sopUid('2.25.77')]);
-  const id = readingIdOf(uid, pack, contentHash);
+export function reading(
+  uid: StudyUid,
+  drafts: readonly FindingDraft[] = [suspicion('L4/L5'), normal],
+  changes: Partial<Reading> = {},
+  pictures: readonly SopUid[] = [sopUid('2.25.77')],
+): Reading {
+  const contentHash = contentHashOf(pictures);
+  const id = readingIdOf(uid, changes.pack ?? pack, contentHash);
   const findings: Finding[] = drafts.map((draft) => ({
     ...draft,
     id: findingIdOf(id, draft.concept, draft.site),
@@ -81,5 +86,6 @@ export function reading(uid: StudyUid, drafts: readonly FindingDraft[] = [suspic
     executionProvider: 'cpu',
     findings,
     review: { kind: 'open' },
+    ...changes,
   };
 }
