@@ -20,6 +20,8 @@ export type Task = {
   readonly reject: (error: Error) => void;
   /** Nobody waits any more. */
   abandoned: boolean;
+  /** It was in a process that fell, beside others: it is tried again by itself, so that only the one at fault fails. */
+  suspect: boolean;
 };
 
 export type WorkerEnd =
@@ -191,7 +193,9 @@ export function modelWorker(options: ModelWorkerOptions): ModelWorker {
     shared?.close();
     for (const { deadline } of tasks) clearTimeout(deadline);
     // Who is at fault is known when a deadline passed; when the process fell, it may be any that was begun.
-    const atFault = tasks.filter(({ id }, place) => (culprit === undefined ? place < atOnce : id === culprit));
+    const begun = tasks.slice(0, atOnce);
+    const atFault = culprit === undefined ? begun : begun.filter(({ id }) => id === culprit);
+    if (atFault.length > 1 && ended !== 'closed') for (const { task } of atFault.splice(0)) task.suspect = true;
     const unbegun = tasks.filter((one) => !atFault.includes(one) && !one.task.abandoned).map(({ task }) => task);
     tasks.length = 0;
     const died = new WetreadError('model.process-died', reason);
@@ -224,7 +228,7 @@ export function modelWorker(options: ModelWorkerOptions): ModelWorker {
       return tasks.length;
     },
     get hasRoom() {
-      return state === 'ready' && tasks.length < depth;
+      return state === 'ready' && tasks.length < depth && !tasks.some(({ task }) => task.suspect);
     },
     ready: ready.promise,
     take(task) {

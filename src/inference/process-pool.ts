@@ -136,7 +136,7 @@ export function processPool(options: PoolOptions): ProcessPool {
   function dispatch(): void {
     while (waiting.length > 0) {
       const worker = leastBusy();
-      if (worker === undefined) return;
+      if (worker === undefined || (waiting[0]!.suspect && worker.load > 0)) return;
       worker.take(waiting.shift()!);
       if (wornOut(worker)) worker.retire();
     }
@@ -165,7 +165,7 @@ export function processPool(options: PoolOptions): ProcessPool {
       else if (fault !== undefined && workers.size === 0) reject(fault);
       else if (waiting.length >= queueLimit) reject(new WetreadError('model.queue-full', `${queueLimit} are waiting`));
       else {
-        const task: Task = { job, deadlineMs, resolve, reject, abandoned: false };
+        const task: Task = { job, deadlineMs, resolve, reject, abandoned: false, suspect: false };
         const abandon = (): void => {
           // A run that has begun is not stopped: it ends at its deadline anyway, and a new process costs more.
           task.abandoned = true;
