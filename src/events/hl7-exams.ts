@@ -1,4 +1,5 @@
 /** What orders (ORM^O01, OMI^O23, OMG^O19) and results (ORU^R01) say of imaging exams; docs/conformance.md lists every field that is read. */
+import { WetreadError } from '../domain/errors.ts';
 import type { HeardExam } from '../domain/expected-exam.ts';
 import { isUid, studyUid, type StudyUid } from '../domain/ids.ts';
 import { regionOfCode, regionOfText } from '../domain/region.ts';
@@ -35,9 +36,14 @@ export function kindOf({ header }: Hl7Message): MessageKind {
 /** One order with everything that belongs to it. */
 type Group = { patient?: Segment; order?: Segment; request?: Segment; others: Segment[] };
 
+/** More orders than any message of one patient has; each costs the database a question. */
+export const mostOrders = 200;
+
+/** Throws `request.too-large` for more than {@link mostOrders}. */
 export function heardExams(message: Hl7Message, reading: ExamReading = usualReading): HeardExam[] {
   const kind = kindOf(message);
   const groups = groupsOf(message);
+  if (groups.length > mostOrders) throw new WetreadError('request.too-large', `more than ${mostOrders} orders`);
   const uids = uidsOf(message.segments);
   return groups
     .filter(({ request }) => !isOtherService(request?.text(24) ?? ''))
@@ -123,16 +129,19 @@ const isAccession = (text: string): boolean => text !== '' && text.length <= 16 
 function numbered(what: string, segment: Segment | undefined, field: number): string[] {
   const number = segment?.text(field, 1).trim() ?? '';
   if (number === '') return [];
-  const issuer = segment!.text(field, 3) || segment!.text(field, 2);
-  return [`${what}:${number}^${issuer.trim()}`];
+  const issuer = (segment!.text(field, 3) || segment!.text(field, 2)).trim();
+  return [`${what}:${number}^${issuer}`].filter(isNumber);
 }
+
+/** Entity identifiers have 199 characters at most; what is longer, or holds control characters, is no number. */
+const isNumber = (text: string): boolean => text.length <= 400 && !/\p{Cc}/u.test(text);
 
 /** The medical record number among the patient's numbers (table 0203: MR, then PI), otherwise the first one. */
 function recordNumberOf(patient: Segment | undefined): string | undefined {
   const numbers = patient?.repetitions(3) ?? [];
   const ofType = (type: string) => numbers.find((one) => one.text(5).toUpperCase() === type && one.text(1) !== '');
   const number = (ofType('MR') ?? ofType('PI') ?? numbers[0])?.text(1).trim() ?? '';
-  return number === '' ? undefined : number;
+  return number === '' || !isNumber(number) ? undefined : number;
 }
 
 /** TQ1-9 since version 2.5; before that the priority stood in the sixth component of ORC-7 or OBR-27, or in OBR-5. */

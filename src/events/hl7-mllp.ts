@@ -34,11 +34,12 @@ export interface Hl7Source {
   readonly port: number | undefined;
 }
 
-export function hl7Source(options: Hl7SourceOptions): Hl7Source {
-  const { exams, logger, senders = [], addresses = [], reading = usualReading } = options;
-  let server: MllpServer | undefined;
+/** What is answered to a frame. Never throws: whatever happens to one message, the sender is told and the connection goes on. */
+export function hl7Answers(
+  options: Pick<Hl7SourceOptions, 'senders' | 'reading' | 'exams' | 'onHeard' | 'logger'>,
+): (frame: WholeFrame) => Promise<MllpAnswer> {
+  const { exams, logger, senders = [], reading = usualReading } = options;
 
-  /** Never throws: whatever happens to one message, the sender is told and the connection goes on. */
   async function answer(frame: WholeFrame): Promise<MllpAnswer> {
     let message: Hl7Message | undefined;
     let verdict: Verdict = 'accepted';
@@ -94,6 +95,13 @@ export function hl7Source(options: Hl7SourceOptions): Hl7Source {
     if (heard === 'new' && known.length > 0) options.onHeard?.();
   }
 
+  return answer;
+}
+
+export function hl7Source(options: Hl7SourceOptions): Hl7Source {
+  const { logger, addresses = [] } = options;
+  let server: MllpServer | undefined;
+
   return {
     async start() {
       server ??= await mllpServer({
@@ -104,7 +112,7 @@ export function hl7Source(options: Hl7SourceOptions): Hl7Source {
         ...(options.maxBytes && { maxBytes: options.maxBytes }),
         ...(options.maxConnections && { maxConnections: options.maxConnections }),
         ...(options.idleMs && { idleMs: options.idleMs }),
-        answer,
+        answer: hl7Answers(options),
         logger,
       });
       logger.info('HL7 messages are heard', { port: server.port, tls: options.tls !== undefined });

@@ -29,6 +29,7 @@ export function decodeText(bytes: Uint8Array, declared: string, repetition: stri
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
+    // As WHATWG reads it: with the quotes and dashes of Windows, which such senders mean.
     return new TextDecoder('iso-8859-1').decode(bytes);
   }
 }

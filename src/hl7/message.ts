@@ -68,9 +68,10 @@ function delimitersOf(text: string): Delimiters {
   const declared = (end === -1 ? text.slice(4) : text.slice(4, end)).split(/[\r\n]/, 1)[0]!;
   const [component = '', repetition = '', escape = ''] = declared;
   // A sender that doubles the escape character, as a programming language does, means `&` all the same.
-  const rest = declared.slice(3).replace(escape === '' ? /^$/ : new RegExp(`^\\${escape}+`), '');
+  let fourth = 3;
+  while (fourth < declared.length && declared[fourth] === escape) fourth += 1;
   // After the fourth comes the truncation character of version 2.7, which nothing here needs.
-  const subcomponent = rest[0] ?? '';
+  const subcomponent = declared[fourth] ?? '';
   const used = [field, component, repetition, escape, subcomponent].filter((one) => one !== '');
   if (component === '' || used.some((one) => !separator.test(one)) || new Set(used).size !== used.length)
     throw malformed('MSH-2 does not name separators');

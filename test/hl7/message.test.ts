@@ -124,6 +124,7 @@ describe('reading', () => {
     'MSH||^~\\&|A',
     'MSH|^^^^|A',
     'MSH|^~\\A|B',
+    'MSH|^~SS&|A',
     '\x00\x01\x02',
     '{"a":1}',
   ])('refuses %j with its code', (text) => {
