@@ -16,6 +16,10 @@ export const orthancInstalled = program !== undefined && plugin !== undefined;
 
 export async function startOrthanc(
   files: readonly Uint8Array[],
+  options: {
+    /** Whoever asks must know this name and password. */
+    readonly user?: { readonly name: string; readonly password: string };
+  } = {},
 ): Promise<{ readonly baseUrl: string; stop(): Promise<void> }> {
   if (program === undefined || plugin === undefined)
     throw new Error('Orthanc is not installed: apt-get install orthanc orthanc-dicomweb');
@@ -31,7 +35,8 @@ export async function startOrthanc(
       HttpPort: port,
       // It listens on all addresses whatever this says; the temporary folder holds phantoms only.
       RemoteAccessAllowed: false,
-      AuthenticationEnabled: false,
+      AuthenticationEnabled: options.user !== undefined,
+      ...(options.user !== undefined && { RegisteredUsers: { [options.user.name]: options.user.password } }),
       DicomServerEnabled: false,
       DicomWeb: { Enable: true, Root: '/dicom-web/' },
     }),
@@ -47,10 +52,15 @@ export async function startOrthanc(
     await rm(folder, { recursive: true, force: true });
   };
   const origin = `http://127.0.0.1:${port}`;
+  const { user } = options;
+  const headers: Record<string, string> =
+    user === undefined
+      ? {}
+      : { authorization: `Basic ${Buffer.from(`${user.name}:${user.password}`).toString('base64')}` };
   try {
-    await answers(`${origin}/system`, () => child.exitCode !== null);
+    await answers(`${origin}/system`, headers, () => child.exitCode !== null);
     for (const file of files) {
-      const stored = await fetch(`${origin}/instances`, { method: 'POST', body: file.slice() });
+      const stored = await fetch(`${origin}/instances`, { method: 'POST', headers, body: file.slice() });
       if (!stored.ok) throw new Error(`Orthanc refused a fixture: ${stored.status} ${await stored.text()}`);
     }
   } catch (error) {
@@ -60,9 +70,9 @@ export async function startOrthanc(
   return { baseUrl: `${origin}/dicom-web`, stop };
 }
 
-async function answers(url: string, gone: () => boolean): Promise<void> {
+async function answers(url: string, headers: Record<string, string>, gone: () => boolean): Promise<void> {
   for (let attempt = 0; attempt < 200 && !gone(); attempt++) {
-    const ok = await fetch(url).then(
+    const ok = await fetch(url, { headers }).then(
       (response) => response.ok,
       () => false,
     );
