@@ -18,8 +18,8 @@ import { UsageError, type Io } from '../command.ts';
 import { truthAndAnswer } from '../drawing/truth-and-answer.ts';
 import { picturesOf } from '../infer/inputs.ts';
 import { progressBar } from '../progress-bar.ts';
-import type { Manifest } from '../evaluate.ts';
 import { answerOf } from './answer-of.ts';
+import type { Manifest } from './manifest.ts';
 
 export type RunEntrant = Entrant & { readonly picturesSha256: string };
 
