@@ -137,11 +137,23 @@ async function readBody(
   const tooLarge = () => new WetreadError('dicom.too-large', `a part of more than ${maxBytes} bytes`);
   const announced = Number(headers.get('content-length') ?? Number.NaN);
   if (announced > maxBytes) throw tooLarge();
+  // Where its length is known a part lies in memory once; pages that never come are never taken.
+  if (Number.isInteger(announced) && announced >= 0) {
+    const body = new Uint8Array(announced);
+    let at = 0;
+    const length = await take(
+      (bytes) => {
+        if (at + bytes.length <= announced) body.set(bytes, at);
+        at += bytes.length;
+      },
+      { bytes: maxBytes, beyond: tooLarge },
+    );
+    if (length !== announced)
+      throw new WetreadError('archive.incomplete', `a part of ${length} bytes announced ${announced}`);
+    return body;
+  }
   const chunks: Buffer[] = [];
   const length = await take((bytes) => void chunks.push(bytes), { bytes: maxBytes, beyond: tooLarge });
-  if (Number.isInteger(announced) && announced !== length) {
-    throw new WetreadError('archive.incomplete', `a part of ${length} bytes announced ${announced}`);
-  }
   const body = new Uint8Array(length);
   let at = 0;
   for (const chunk of chunks) {
