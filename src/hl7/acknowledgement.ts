@@ -60,7 +60,7 @@ export function acknowledgement(
             5: raw(3),
             6: raw(4),
             7: timestamp(now),
-            9: atLeast24(version) ? ['ACK', trigger, 'ACK'] : ['ACK', trigger],
+            9: namesStructure(version) ? ['ACK', trigger, 'ACK'] : ['ACK', trigger],
             10: controlId,
             11: header?.raw(11) ? raw(11) : 'P',
             12: version === '' ? '2.5.1' : raw(12),
@@ -107,7 +107,8 @@ function errorSegment({ error, condition, location }: Refusal, version: string):
   ];
 }
 
-const atLeast24 = (version: string): boolean => !/^2\.[123]/.test(version);
+/** MSH-9 has a third component since version 2.3.1. */
+const namesStructure = (version: string): boolean => !/^2\.([12](\.|$)|3$)/.test(version);
 
 /** Local time with its offset, to the second. */
 export function timestamp(at: Date): string {

@@ -280,7 +280,9 @@ describe('acknowledgements', () => {
     const error = answer.segments.find(({ name }) => name === 'ERR')!;
     expect([1, 2, 3].map((part) => error.text(1, part))).toEqual(['MSH', '1', '9']);
     expect([error.text(1, 4, 1), error.text(1, 4, 3)]).toEqual(['200', 'HL70357']);
-    expect(answer.header.text(9, 3)).toBe('');
+    expect(answer.header.text(9, 3)).toBe('ACK');
+    const old = await acknowledged(lines(header('ADT^A01', { version: '2.3' }), patient()));
+    expect(old.answer.header.text(9, 3)).toBe('');
   });
 
   it('uses the sender’s separators and number to the letter, and swaps who is who', async () => {
