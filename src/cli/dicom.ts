@@ -6,6 +6,7 @@ import type { InstanceDescription } from '../dicom/describe.ts';
 import { asWetreadError, type ErrorCode } from '../domain/errors.ts';
 import { silentLogger } from '../domain/log.ts';
 import { readArgs, UsageError, type Command } from './command.ts';
+import { printStacks } from './dicom-stack.ts';
 
 /** Seconds for one file. */
 const patience = 60;
@@ -22,12 +23,15 @@ export const command: Command = {
   summary: 'show what DICOM files hold, or why they cannot be read',
   usage: `
 Usage: wetread dicom <file>… [--json] [--png <out.png>] [--seconds <n>]
+       wetread dicom --stack <file or folder>… [--json]
 
 Prints for each file the SOP class, transfer syntax, size, frames, photometric interpretation, least and greatest
 stored value, and the SHA-256 of the stored values: each frame as little-endian integers of the allocated width,
 colour interleaved, no look-up table applied. For a file that cannot be read: the error code and what is wrong.
 
   --json       the same as JSON: a list with one entry for each file
+  --stack      instead: how the slices of each series lie behind each other, from their headers alone; order, distances,
+               gaps, plane, whether it is a T2 sagittal, and what is left out and why
   --png FILE   writes the first frame as a reader would see it (one file only)
   --seconds N  longest time for one file; on some damaged files a decoder never ends (default: ${patience}, as in the service)
 
@@ -35,12 +39,16 @@ Exits 1 when a file cannot be read.`,
   async run(args, io) {
     const { values, positionals: files } = readArgs(
       args,
-      { json: { type: 'boolean' }, png: { type: 'string' }, seconds: { type: 'string' } },
+      { json: { type: 'boolean' }, png: { type: 'string' }, seconds: { type: 'string' }, stack: { type: 'boolean' } },
       true,
     );
     const seconds = values.seconds === undefined ? patience : Number(values.seconds);
     if (!(seconds > 0)) throw new UsageError('--seconds takes a number above 0');
     if (files.length === 0) throw new UsageError('name at least one file');
+    if (values.stack) {
+      if (values.png !== undefined) throw new UsageError('--png does not go with --stack');
+      return printStacks(files, values.json === true, io);
+    }
     if (values.png !== undefined && files.length > 1) throw new UsageError('--png takes one file');
 
     const reports: FileReport[] = [];
