@@ -28,6 +28,7 @@ export const openTheStore = (config: Config, logger: Logger, options: { join?: b
     dataDir: config.WETREAD_DATA_DIR,
     outputs: [...outputNames],
     retry: { limit: config.WETREAD_RETRY_LIMIT, delaySeconds: config.WETREAD_RETRY_SECONDS, backoff: true },
+    retention: { auditDays: config.WETREAD_KEEP_AUDIT_DAYS, cardDays: config.WETREAD_KEEP_CARDS_DAYS },
     logger,
   });
 

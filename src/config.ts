@@ -347,6 +347,18 @@ const schema = z.object({
     .positive()
     .default(5)
     .describe('Wait before the first retry; doubles each time.'),
+  WETREAD_KEEP_AUDIT_DAYS: z.coerce
+    .number()
+    .int()
+    .min(365)
+    .default(3650)
+    .describe('Days that the audit trail is kept; what is older is deleted once a day, which leaves an entry.'),
+  WETREAD_KEEP_CARDS_DAYS: z.coerce
+    .number()
+    .int()
+    .min(30)
+    .default(730)
+    .describe('Days that cards, the answers to them, and orders that were seen are kept.'),
   WETREAD_EVENT_SECRET: z
     .string()
     .min(16)

@@ -31,6 +31,7 @@ import { studiesToReadAgain, type ReadAgainQuery } from './read-again.ts';
 import { readingStore } from './reading-store.ts';
 import { workers } from './running-jobs.ts';
 import { receivedObjects } from './received-objects.ts';
+import { defaultRetention, pruneWhenDue, type RetentionRules } from './retention.ts';
 import { sessionStore } from './session-store.ts';
 import { workStudies, type StudyJob } from './study-jobs.ts';
 import { recentStudies, studyRegister } from './study-register.ts';
@@ -77,6 +78,7 @@ export type StoreOptions = {
   /** Names of the outputs that each reading owes. */
   readonly outputs: readonly string[];
   readonly retry?: RetryRules;
+  readonly retention?: RetentionRules;
   /**
    * For one task of the command line, not for a service: when a living process holds the data folder its database is
    * used as it stands. Such a store looks after nobody's work and must not work itself.
@@ -133,7 +135,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     if (!join) {
       await takeOverLostJobs(parts, { alone: embedded !== undefined });
       await settleAbandoned(parts);
-      toClose.push(watch(parts));
+      toClose.push(watch(parts, options.retention ?? defaultRetention));
     }
 
     return {
@@ -177,18 +179,22 @@ async function nextWorkerNumber(database: Database): Promise<number> {
   return row?.worker ?? 0;
 }
 
-/** Looks after work that other processes left behind, until the returned function is called. */
-function watch(parts: {
-  database: Database;
-  jobs: Jobs;
-  outputs: readonly string[];
-  logger: Logger;
-}): () => Promise<void> {
+/** Looks after work that other processes left behind, and once a day after old rows, until the returned function is called. */
+function watch(
+  parts: {
+    database: Database;
+    jobs: Jobs;
+    outputs: readonly string[];
+    logger: Logger;
+  },
+  retention: RetentionRules,
+): () => Promise<void> {
   let looking: Promise<void> = Promise.resolve();
   const timer = setInterval(() => {
     looking = looking
       .then(() => takeOverLostJobs(parts, { alone: false }))
       .then(() => settleAbandoned(parts))
+      .then(() => pruneWhenDue(parts, retention))
       .catch((error: unknown) => parts.logger.warn('lost jobs could not be looked for', { cause: error }));
   }, watchEveryMs);
   timer.unref();
