@@ -1,5 +1,5 @@
 /** Tries every part that is configured, for `wetread doctor`. */
-import { hooksFolder, theArchive, theChart, theKeys, theModels, thePacks, withStore } from './adapters.ts';
+import { hooksFolder, theArchive, theChart, theKeys, theModels, thePacks, theWorklist, withStore } from './adapters.ts';
 import { loadHooks } from './cds/load-hooks.ts';
 import type { Config } from './config.ts';
 import type { CircuitState } from './dicom/circuit.ts';
@@ -44,9 +44,12 @@ export async function checkUp(config: Config, logger: Logger): Promise<Check[]> 
   const soon = () => AbortSignal.timeout(10_000);
 
   let circuit: ReturnType<typeof openCircuit>;
+  let worklistParts: (Parameters<typeof theWorklist>[2] & { claimed: number }) | undefined;
   await check('database', () =>
     withStore(config, logger, async (store) => {
       circuit = openCircuit(await store.cursors.get('archive-circuit'));
+      const claimed = (await store.workitems.all()).length;
+      worklistParts = { claims: store.workitems, register: store.register, claimed };
       const { version, kind } = await store.probe();
       const { pending, dead, owedOutputs } = await store.counts();
       return `PostgreSQL ${version} (${kind}); ${pending} waiting, ${dead} given up, ${owedOutputs} outputs owed`;
@@ -76,6 +79,19 @@ export async function checkUp(config: Config, logger: Logger): Promise<Check[]> 
       return `${config.WETREAD_DICOMWEB_URL} answers`;
     });
   if (circuit !== undefined) checks.push({ name: 'archive circuit', state: 'fault', ...circuit });
+  if (
+    config.WETREAD_UPS_STATION === undefined &&
+    config.WETREAD_UPS_STATION_CLASS === undefined &&
+    config.WETREAD_UPS_WORKITEM_CODE === undefined
+  )
+    off('worklist', 'WETREAD_UPS_STATION is not set: no workitems are claimed');
+  else if (worklistParts !== undefined) {
+    const { claimed, ...parts } = worklistParts;
+    await check('worklist', async () => {
+      const scheduled = await theWorklist(config, logger, parts)?.probe(soon());
+      return `answers; ${scheduled} scheduled, ${claimed} claimed`;
+    });
+  }
   if (config.WETREAD_FHIR_URL === undefined) off('chart', 'WETREAD_FHIR_URL is not set: no report can be written');
   else
     await check('chart', async () => {
@@ -126,7 +142,8 @@ export async function checkUp(config: Config, logger: Logger): Promise<Check[]> 
 /** What the running service last wrote of its circuit, unless that is closed. */
 function openCircuit(stored: string | undefined): { says: string; next: string } | undefined {
   const { kind, failures, code, retryAt } = JSON.parse(stored ?? '{}') as Partial<CircuitState>;
-  if (kind === undefined || kind === 'closed') return undefined;
+  // A process that ended in the meantime did not take back what it wrote.
+  if (kind === undefined || kind === 'closed' || Date.parse(retryAt ?? '') < Date.now() - 300_000) return undefined;
   return {
     says: `the service has stopped asking after ${failures} failures in a row (${code})`,
     next: `It tries again by itself after ${retryAt}.`,

@@ -3,7 +3,7 @@ import { WetreadError, type ErrorCode } from '../domain/errors.ts';
 import { seriesUid, sopUid, studyUid, type SeriesUid, type SopUid, type StudyUid } from '../domain/ids.ts';
 import type { Logger } from '../domain/log.ts';
 import type { Archive } from '../domain/ports.ts';
-import type { InstanceSummary, SeriesSummary, StudySummary } from '../domain/study.ts';
+import type { InstanceMetadata, InstanceSummary, SeriesSummary, StudySummary } from '../domain/study.ts';
 import { demandOk, isRedirect } from './archive-answer.ts';
 import { archiveGet, type Answer, type ArchiveAuthorization, type Get } from './archive-http.ts';
 import { archiveTransport } from './archive-transport.ts';
@@ -15,6 +15,7 @@ import { qidoSearch } from './qido.ts';
 import { modalitiesOf, studySearch } from './study-search.ts';
 import { stowStore } from './stow.ts';
 import type { TlsMaterial } from './tls-material.ts';
+import { metadataOfFile } from './volume/file-metadata.ts';
 import { wadoRetrieve, type Frame } from './wado.ts';
 
 export type DicomwebArchiveOptions = {
@@ -61,14 +62,16 @@ export function dicomwebArchive(options: DicomwebArchiveOptions): DicomwebArchiv
   const { logger, timeoutMs = 30_000, maxInstanceBytes = 512 * 1024 * 1024, maxConcurrent = 4 } = options;
   const baseUrl = checkedBase(options.baseUrl);
   const breaker = circuit(options.circuit);
-  const get = options.get ?? archiveGet({
-    baseUrl,
-    transport: archiveTransport({ timeoutMs, ...(options.tls !== undefined && { tls: options.tls }) }),
-    circuit: breaker,
-    authorization: options.authorization,
-    onAnswer: options.onAnswer,
-    logger,
-  });
+  const get =
+    options.get ??
+    archiveGet({
+      baseUrl,
+      transport: archiveTransport({ timeoutMs, ...(options.tls !== undefined && { tls: options.tls }) }),
+      circuit: breaker,
+      authorization: options.authorization,
+      onAnswer: options.onAnswer,
+      logger,
+    });
   const jobs = limiter(maxConcurrent);
   const viewers = limiter(maxConcurrent);
 
@@ -128,7 +131,19 @@ export function dicomwebArchive(options: DicomwebArchiveOptions): DicomwebArchiv
     },
 
     async fetchMetadata(study, series, signal) {
-      const found = await wado.metadata(`studies/${study}/series/${series}`, signal);
+      const path = `studies/${study}/series/${series}`;
+      const found = await wado.metadata(path, signal).catch(async (thrown: unknown) => {
+        if (!lacksMetadata(thrown)) throw thrown;
+        // Headers out of whole objects: slow, and better than a study that is not read.
+        logger.warn('the archive gives no metadata; headers are read out of the objects');
+        const headers: InstanceMetadata[] = [];
+        const promised = (await findInstances(study, series, signal)).map((instance) => instance.sopUid);
+        for await (const file of wado.objects(path, promised, signal)) {
+          const header = await metadataOfFile(file);
+          if (header !== undefined) headers.push(header);
+        }
+        return headers;
+      });
       if (found.length === 0) throw new WetreadError('archive.not-found');
       return found;
     },
@@ -160,6 +175,13 @@ export function dicomwebArchive(options: DicomwebArchiveOptions): DicomwebArchiv
     },
   };
 }
+
+/** 404 may also mean that the series is not there; then the search that follows says so. */
+const lacksMetadata = (thrown: unknown): boolean =>
+  thrown instanceof WetreadError &&
+  (thrown.code === 'archive.not-found' ||
+    (thrown.code === 'archive.bad-answer' && /^status 40[056]$/.test(thrown.detail ?? '')) ||
+    (thrown.code === 'archive.error' && thrown.detail === 'status 501'));
 
 function checkedBase(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;

@@ -45,6 +45,8 @@ export interface UpsWorklist {
   stop(): Promise<void>;
   /** One round: searches, claims and looks after every claim. Throws what the worklist or the database throws. */
   once(signal?: AbortSignal): Promise<void>;
+  /** How many workitems are scheduled for Wetread now; throws unless the worklist answers. */
+  probe(signal?: AbortSignal): Promise<number>;
   state(): UpsState;
 }
 
@@ -265,6 +267,8 @@ export function upsWorklist(options: UpsWorklistOptions): UpsWorklist {
 
   return {
     once,
+    probe: async (signal) =>
+      (await worklist.scheduled(filter, signal)).filter((workitem) => isMeant(workitem, meantFor)).length,
     state: () => state,
     start() {
       if (stopping !== undefined) return;

@@ -117,4 +117,26 @@ describe('wetread doctor', () => {
     expect(shown.map(({ name }) => name)).toEqual(settings.map(({ name }) => name));
     expect(shown.find(({ name }) => name === 'WETREAD_DICOMWEB_AUTHORIZATION')?.value).toBe('(set)');
   });
+
+  test('looks into the worklist, and tells that a service has stopped asking the archive', async () => {
+    const store = await openStore({ dataDir, outputs: [], logger: silentLogger });
+    const retryAt = new Date(Date.now() + 30_000).toISOString();
+    await store.cursors.set(
+      'archive-circuit',
+      JSON.stringify({ kind: 'open', failures: 5, code: 'archive.unreachable', retryAt }),
+    );
+    await store.close();
+    const { of } = await doctor({ ...configured(), WETREAD_UPS_STATION: 'WETREAD' });
+    expect(of('worklist')).toEqual({ name: 'worklist', state: 'ok', says: 'answers; 0 scheduled, 0 claimed' });
+    expect(of('archive circuit')).toMatchObject({
+      state: 'fault',
+      says: 'the service has stopped asking after 5 failures in a row (archive.unreachable)',
+    });
+    const nowhere = await doctor({
+      ...configured(),
+      WETREAD_UPS_STATION: 'WETREAD',
+      WETREAD_UPS_URL: 'http://127.0.0.1:1',
+    });
+    expect(nowhere.of('worklist')).toMatchObject({ state: 'fault' });
+  });
 });

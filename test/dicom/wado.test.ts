@@ -103,6 +103,23 @@ describe('headers of a series', () => {
     await expect(archive.fetchMetadata(study, series)).rejects.toMatchObject({ code: 'archive.incomplete' });
   });
 
+  test.each([404, 400, 405, 406, 501])(
+    'are read out of the objects where the archive gives no metadata (%i)',
+    async (status) => {
+      const file = withElements(fixture('grey12'), [['00200013', 'IS', '7']]);
+      const uid = String(readPart10(file).dataset['00080018']?.Value?.[0]);
+      const { archive } = await archiveThat(({ path }, response) => {
+        if (path.endsWith('/metadata')) return response.writeHead(status).end();
+        if (path.includes('/instances')) return dicomJson(response, [{ '00080018': { vr: 'UI', Value: [uid] } }]);
+        const { contentType, body } = multipartOf([file]);
+        return response.writeHead(200, { 'content-type': contentType }).end(body);
+      });
+      expect(await archive.fetchMetadata(study, series)).toMatchObject([
+        { sopUid: uid, instanceNumber: 7, rows: 61, columns: 43 },
+      ]);
+    },
+  );
+
   test('that are none mean that the series is not there', async () => {
     const { archive } = await archiveThat((_, response) => dicomJson(response, []));
     await expect(archive.fetchMetadata(study, series)).rejects.toMatchObject({ code: 'archive.not-found' });
