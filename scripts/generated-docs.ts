@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { settings } from '../src/config.ts';
 import { errorTable } from '../src/domain/errors.ts';
+import { manifestPage, packSchema } from './manifest-docs.ts';
 
 const cell = (text: string): string => text.replaceAll('|', '\\|');
 
@@ -45,6 +46,8 @@ function configurationPage(): string {
 export const generatedDocs: Readonly<Record<string, () => string>> = {
   'docs/errors.md': errorsPage,
   'docs/configuration.md': configurationPage,
+  'docs/manifest.md': manifestPage,
+  'models/pack.schema.json': packSchema,
 };
 
 if (import.meta.main) {

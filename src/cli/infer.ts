@@ -2,15 +2,14 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { readConfig } from '../config.ts';
-import { modelsFolder } from '../adapters.ts';
+import { modelsFolder, theModels } from '../adapters.ts';
 import { decoderPool } from '../dicom/decoder-pool.ts';
 import { WetreadError } from '../domain/errors.ts';
 import type { GreyImage } from '../domain/image.ts';
 import { silentLogger } from '../domain/log.ts';
 import { loadPack, packFolders } from '../inference/load-packs.ts';
-import { modelRunner } from '../inference/model-runner.ts';
 import { readArgs, UsageError, type Command } from './command.ts';
-import { demandPictures, filesOf, picturesOf, spacingOf, views, type NamedFile, type Said } from './infer/inputs.ts';
+import { demandPictures, filesOf, picturesOf, saidOf, views, type NamedFile } from './infer/inputs.ts';
 import { readPicture, refusalOf, type FileReading, type PictureReading } from './infer/reading.ts';
 import { inWords } from './infer/words.ts';
 import { progressBar } from './progress-bar.ts';
@@ -60,13 +59,7 @@ Exits 1 when a file could not be read, a pack failed, or no pack read anything; 
     for (const fault of broken) io.stderr.write(`${fault}\n`);
     const maxBytes = config.WETREAD_MAX_INSTANCE_MB * 1024 * 1024;
     const decoder = decoderPool({ threads: 1, maxInstanceBytes: maxBytes, logger: silentLogger });
-    const runner = modelRunner({
-      packs,
-      processes: 1,
-      threads: config.WETREAD_INFERENCE_THREADS,
-      provider: config.WETREAD_EXECUTION_PROVIDER,
-      logger: silentLogger,
-    });
+    const runner = theModels({ ...config, WETREAD_INFERENCE_PROCESSES: 1 }, silentLogger, packs);
     const drawings = values.png === undefined ? undefined : drawingsInto(values.png, files.length);
     const bar = progressBar(io, files.length);
     const results: FileReading[] = [];
@@ -116,19 +109,6 @@ Exits 1 when a file could not be read, a pack failed, or no pack read anything; 
     }
   },
 };
-
-function saidOf(values: { modality?: string; view?: string; region?: string; spacing?: string }): Said {
-  if (values.modality !== undefined && !/^[A-Z]{2,16}$/.test(values.modality))
-    throw new UsageError(`--modality takes what DICOM writes, such as CR, DX or MR; not "${values.modality}"`);
-  if (values.view !== undefined && !views.includes(values.view))
-    throw new UsageError(`--view takes ${views.join(', ')}; not "${values.view}"`);
-  return {
-    ...(values.modality !== undefined && { modality: values.modality }),
-    ...(values.view !== undefined && { view: values.view }),
-    ...(values.region !== undefined && { region: values.region }),
-    ...(values.spacing !== undefined && { spacingMm: spacingOf(values.spacing) }),
-  };
-}
 
 /** A broken pack does not keep the others from reading; one that was named must be whole. */
 async function packsOf(folder: string, named: readonly string[] | undefined) {

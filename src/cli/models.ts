@@ -1,7 +1,6 @@
 /** `wetread models`: which packs there are, whether they work here, and the beginnings of a new one. */
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { theModels } from '../adapters.ts';
+import { modelsFolder, theModels } from '../adapters.ts';
 import { readConfig, type Config } from '../config.ts';
 import { asWetreadError } from '../domain/errors.ts';
 import { silentLogger } from '../domain/log.ts';
@@ -12,18 +11,24 @@ import { sealPack, writeNewPack } from './new-pack.ts';
 
 export const command: Command = {
   name: 'models',
-  summary: 'list and verify model packs, and begin a new one',
+  summary: 'list, verify, add and explain model packs, and begin a new one',
   usage: `
 Usage: wetread models list
        wetread models verify [<name>…]
+       wetread models add <folder or https address of a .tar.gz> [--sha256 <hash>]
        wetread models new <name> [--onnx <file>]
        wetread models seal <name>
+       wetread models card <name> [--evaluation <report.json>] [--write]
+       wetread models explain <name> <picture> [--out <folder>] [--modality, --view, --spacing as for infer]
        wetread models export --triton <folder> [<name>…]
 
   list     packs with version, what they read, and their weights' hash
   verify   load each pack, open its model on the configured execution provider and run it once
+  add      copy a pack to the others, fetch the weights it names by address and check their hashes; its code will run here
   new      a folder that compiles and explains itself; --onnx copies the weights and reads tensors and sizes from them
   seal     write size and sha256 of the pack's weights into its manifest, after the weights have changed
+  card     the facts of a model card, from the manifest and an evaluation; --write puts them into MODEL_CARD.md
+  explain  what the pack does with one picture: selection, each step as a picture, tensors, findings
   export   write the packs' networks as a model repository for Triton, with dynamic batching:
            --backend onnxruntime (default) or python, --threads of each instance, --queue-delay-ms (2)
   --json   the same as JSON
@@ -32,13 +37,30 @@ Packs are looked for in WETREAD_MODELS_DIR, or in the models that come with Wetr
 Exits 1 when a pack is broken.`,
   async run(args, io) {
     if (args[0] === 'export') return exportModels(args.slice(1), io);
-    const { values, positionals } = readArgs(args, { json: { type: 'boolean' }, onnx: { type: 'string' } }, true);
+    const { values, positionals } = readArgs(
+      args,
+      {
+        json: { type: 'boolean' },
+        onnx: { type: 'string' },
+        sha256: { type: 'string' },
+        evaluation: { type: 'string' },
+        write: { type: 'boolean' },
+        out: { type: 'string' },
+        modality: { type: 'string' },
+        view: { type: 'string' },
+        region: { type: 'string' },
+        spacing: { type: 'string' },
+      },
+      true,
+    );
     const config = readConfig(io.env);
-    const folder = config.WETREAD_MODELS_DIR ?? fileURLToPath(new URL('../../models', import.meta.url));
+    const folder = modelsFolder(config);
     const [action, ...names] = positionals;
     const print = (result: unknown, text: string): void =>
       void io.stdout.write(`${values.json ? JSON.stringify(result) : text}\n`);
-    if (values.onnx !== undefined && action !== 'new') throw new UsageError('--onnx goes with "new"');
+    for (const [option, of] of Object.entries(optionsOf))
+      if (values[option as keyof typeof values] !== undefined && action !== of)
+        throw new UsageError(`--${option} goes with "${of}"`);
     switch (action) {
       case 'list':
         if (names.length > 0) throw new UsageError('"list" takes no names');
@@ -55,10 +77,51 @@ Exits 1 when a pack is broken.`,
         print(sealed, sealed.map(({ file, bytes, sha256 }) => `${file}: ${bytes} bytes, sha256 ${sha256}`).join('\n'));
         return 0;
       }
+      case 'add': {
+        const [source] = names;
+        if (source === undefined || names.length > 1) throw new UsageError('name one folder or address');
+        const tell = (line: string): void => void io.stderr.write(`${line}\n`);
+        const { addPack } = await import('./models/add.ts');
+        const { identity, folder: added } = await addPack(folder, source, {
+          tell,
+          ...(values.sha256 !== undefined && { sha256: values.sha256 }),
+        });
+        const next = `Next: wetread models verify ${identity.name}. Its code will run in the model processes.`;
+        print({ ...identity, folder: added }, `${identity.name} ${identity.version} is in ${added}\n${next}`);
+        return 0;
+      }
+      case 'card': {
+        const pack = await loadPack(join(folder, onlyName(names)), onlyName(names));
+        const { cardFacts, writeCard } = await import('./models/card.ts');
+        const facts = await cardFacts(pack, values.evaluation);
+        if (values.write !== true) print({ facts }, facts);
+        else print({ file: await writeCard(pack, facts) }, `${join(pack.folder, 'MODEL_CARD.md')}: facts written`);
+        return 0;
+      }
+      case 'explain': {
+        const [name, file] = names;
+        if (name === undefined || file === undefined || names.length > 2)
+          throw new UsageError('name a pack and one picture');
+        const { explainFile } = await import('./models/explain-file.ts');
+        return explainFile({ folder, name: onlyName([name]), file, said: values, config, io });
+      }
       default:
-        throw new UsageError('say "list", "verify", "new", "seal" or "export"');
+        throw new UsageError('say "list", "verify", "add", "new", "seal", "card", "explain" or "export"');
     }
   },
+};
+
+/** Options that mean something to one action only. */
+const optionsOf = {
+  onnx: 'new',
+  sha256: 'add',
+  evaluation: 'card',
+  write: 'card',
+  out: 'explain',
+  modality: 'explain',
+  view: 'explain',
+  region: 'explain',
+  spacing: 'explain',
 };
 
 type Print = (result: unknown, text: string) => void;

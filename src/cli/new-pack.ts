@@ -8,14 +8,23 @@ import { parseManifest } from '../kit/model-pack.ts';
 
 type Axes = readonly (number | string)[];
 type Interface = {
-  readonly input: { readonly name: string; readonly shape: Axes };
-  readonly outputs: Readonly<Record<string, Axes>>;
+  readonly input: {
+    readonly name: string;
+    readonly type: 'float32' | 'float16' | 'uint8';
+    readonly layout: 'NCHW' | 'NHWC';
+    readonly shape: Axes;
+  };
+  readonly outputs: Readonly<Record<string, { readonly type: string; readonly shape: Axes }>>;
 };
 
 const kitFile = fileURLToPath(new URL('../kit/model-pack.ts', import.meta.url));
+const schemaFile = fileURLToPath(new URL('../../models/pack.schema.json', import.meta.url));
 
 /** What stands in the skeleton until weights are there. */
-const assumed: Interface = { input: { name: 'image', shape: ['n', 1, 512, 512] }, outputs: { logits: ['n', 2] } };
+const assumed: Interface = {
+  input: { name: 'image', type: 'float32', layout: 'NCHW', shape: ['n', 1, 512, 512] },
+  outputs: { logits: { type: 'float32', shape: ['n', 2] } },
+};
 
 export async function writeNewPack(
   folder: string,
@@ -30,7 +39,7 @@ export async function writeNewPack(
   });
   const weights = onnx === undefined ? { file: 'model.onnx', sha256: '0'.repeat(64), bytes: 1 } : await weightsOf(onnx);
   if (onnx !== undefined) await copyFile(onnx, join(pack, 'model.onnx'));
-  const manifest = `${JSON.stringify(manifestOf(name, found, { ...weights, file: 'model.onnx' }), null, 2)}\n`;
+  const manifest = `${JSON.stringify(manifestOf(name, found, { ...weights, file: 'model.onnx' }, relative(pack, schemaFile)), null, 2)}\n`;
   parseManifest(manifest, join(pack, 'manifest.json'));
   const files = {
     'manifest.json': manifest,
@@ -84,36 +93,55 @@ async function interfaceOf(onnx: string): Promise<Interface> {
     throw new WetreadError('model.pack-invalid', `${onnx}: ${cause.message}`, { cause });
   });
   try {
-    const tensors = [...session.inputMetadata, ...session.outputMetadata];
-    const odd = tensors.find((one) => !one.isTensor || one.type !== 'float32');
-    if (odd !== undefined) throw new WetreadError('model.pack-invalid', `${onnx}: ${odd.name} is not a float32 tensor`);
-    const shapeOf = (one: (typeof tensors)[number]): Axes =>
-      one.isTensor ? one.shape.map((size, axis) => (size === '' ? `axis${axis}` : size)) : [];
     const [input, second] = session.inputMetadata;
     if (input === undefined || second !== undefined)
       throw new WetreadError(
         'model.pack-invalid',
-        `${onnx}: has ${session.inputMetadata.length} inputs; one picture is what a pack gives`,
+        `${onnx}: has ${session.inputMetadata.length} inputs; a manifest with "networks" can name them, this skeleton takes one`,
       );
+    const takes = ['float32', 'float16', 'uint8'] as const;
+    const type = takes.find((one) => input.isTensor && input.type === one);
+    if (type === undefined || !input.isTensor)
+      throw new WetreadError('model.pack-invalid', `${onnx}: ${input.name} is none of ${takes.join(', ')}`);
     const shape = shapeOf(input);
-    if (shape.length !== 4 || shape[1] !== 1 || typeof shape[2] !== 'number' || typeof shape[3] !== 'number') {
+    const layout = [1, 3].includes(shape[1] as number) ? 'NCHW' : 'NHWC';
+    if (shape.length !== 4 || ![1, 3].includes(shape[layout === 'NCHW' ? 1 : 3] as number))
       throw new WetreadError(
         'model.pack-invalid',
-        `${onnx}: ${input.name} is [${shape.join(', ')}]; a pack gives [n, 1, height, width]`,
+        `${onnx}: ${input.name} is [${shape.join(', ')}]; a picture is [n, 1 or 3, height, width] or [n, height, width, 1 or 3]`,
       );
-    }
     return {
-      input: { name: input.name, shape },
-      outputs: Object.fromEntries(session.outputMetadata.map((one) => [one.name, shapeOf(one)])),
+      input: { name: input.name, type, layout, shape },
+      outputs: Object.fromEntries(
+        session.outputMetadata.map((one) => [one.name, { type: one.isTensor ? one.type : '', shape: shapeOf(one) }]),
+      ),
     };
+
+    function shapeOf(one: NonNullable<typeof input>): Axes {
+      return one.isTensor ? one.shape.map((size, axis) => (size === '' ? `axis${axis}` : size)) : [];
+    }
   } finally {
     await session.release();
   }
 }
 
-function manifestOf(name: string, { input, outputs }: Interface, weights: object): object {
-  const [, , height, width] = input.shape;
+/** What nets that were trained on ImageNet expect; torchvision's documentation. */
+const imageNet = { mean: [0.485, 0.456, 0.406], sd: [0.229, 0.224, 0.225] };
+
+function stepsFor({ type, layout, shape }: Interface['input']): object[] {
+  const [rows, columns, channels] = layout === 'NCHW' ? [shape[2], shape[3], shape[1]] : [shape[1], shape[2], shape[3]];
+  const size = (side: number | string | undefined): number => (typeof side === 'number' ? side : 512);
+  const fit = { step: 'letterbox', height: size(rows), width: size(columns), filter: 'triangle' };
+  if (type === 'uint8') return [fit, { step: 'scale', by: 255 }];
+  return [
+    fit,
+    channels === 3 ? { step: 'normalise', by: 'fixed', ...imageNet } : { step: 'normalise', epsilon: 0.0001 },
+  ];
+}
+
+function manifestOf(name: string, { input, outputs }: Interface, weights: object, schema: string): object {
   return {
+    $schema: schema,
     name,
     version: '0.1.0',
     title: name,
@@ -128,14 +156,12 @@ function manifestOf(name: string, { input, outputs }: Interface, weights: object
     weights,
     input: {
       tensor: input.name,
-      type: 'float32',
+      type: input.type,
+      layout: input.layout,
       shape: input.shape,
-      preprocess: [
-        { step: 'letterbox', height, width, filter: 'triangle' },
-        { step: 'normalise', epsilon: 0.0001 },
-      ],
+      preprocess: stepsFor(input),
     },
-    outputs: Object.fromEntries(Object.entries(outputs).map(([output, shape]) => [output, { type: 'float32', shape }])),
+    outputs,
     operatingPoints: { finding: { threshold: 0.5 } },
     deadlineMs: 20_000,
   };

@@ -104,8 +104,26 @@ function tagsOf({ modality, view, region }: Said): ImageTags {
   };
 }
 
+export function saidOf(values: {
+  readonly modality?: string | undefined;
+  readonly view?: string | undefined;
+  readonly region?: string | undefined;
+  readonly spacing?: string | undefined;
+}): Said {
+  if (values.modality !== undefined && !/^[A-Z]{2,16}$/.test(values.modality))
+    throw new UsageError(`--modality takes what DICOM writes, such as CR, DX or MR; not "${values.modality}"`);
+  if (values.view !== undefined && !views.includes(values.view))
+    throw new UsageError(`--view takes ${views.join(', ')}; not "${values.view}"`);
+  return {
+    ...(values.modality !== undefined && { modality: values.modality }),
+    ...(values.view !== undefined && { view: values.view }),
+    ...(values.region !== undefined && { region: values.region }),
+    ...(values.spacing !== undefined && { spacingMm: spacingOf(values.spacing) }),
+  };
+}
+
 /** "0.15" or "0.15,0.2": between rows, then between columns, in mm. */
-export function spacingOf(text: string): readonly [number, number] {
+function spacingOf(text: string): readonly [number, number] {
   const numbers = text.split(/[,x]/).map(Number);
   const [row, column = row] = numbers;
   if (numbers.length > 2 || !(row! > 0) || !(column! > 0) || !Number.isFinite(row! + column!))

@@ -4,7 +4,8 @@ import type { FindingDraft, Landmark } from '../../domain/finding.ts';
 import type { GreyImage, Spacing } from '../../domain/image.ts';
 import type { ManagedModelRunner } from '../../inference/model-runner.ts';
 import { ellipse95 } from '../../kit/geometry.ts';
-import { considerSeries, viewOf } from '../../kit/model-pack.ts';
+import { considerPicture } from '../../kit/consider-picture.ts';
+import { considerSeries } from '../../kit/model-pack.ts';
 
 export type PackReading = {
   readonly pack: string;
@@ -94,7 +95,7 @@ export async function readPicture(
 
 type Pack = ManagedModelRunner['packs'][number];
 
-function leftBecause(pack: Pack, { tags }: GreyImage, viewIsSure: boolean): string | undefined {
+export function leftBecause(pack: Pack, { tags }: GreyImage, viewIsSure: boolean): string | undefined {
   const { modality = '', seriesDescription, bodyPartExamined, viewPosition, studyDescription } = tags;
   const { taken, why } = considerSeries(
     pack,
@@ -107,10 +108,12 @@ function leftBecause(pack: Pack, { tags }: GreyImage, viewIsSure: boolean): stri
     },
   );
   if (!taken) return why;
+  const considered = considerPicture(pack, tags);
+  if (considered.kind === 'leave') return considered.why;
   // A header's view is a hint that the picture may overrule; what somebody says on the command line is meant.
-  const view = viewIsSure && viewPosition !== undefined ? viewOf(viewPosition) : undefined;
-  if (view !== undefined && !pack.views.includes(view))
-    return `--view says ${view}, the model reads ${pack.views.join(', ')}`;
+  if (viewIsSure && considered.kind === 'last') return considered.why.replace('View Position', '--view');
+  // Slices are arranged by the headers of a whole series, which a single file does not have.
+  if (pack.slices !== undefined) return 'the model reads stacks of slices, this command single pictures';
   return undefined;
 }
 
