@@ -9,8 +9,10 @@ const benches: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   cards: async () => (await import('./cards.ts')).benchCards(),
   'cards-while-reading': async () => (await import('./cards-while-reading.ts')).benchCardsWhileReading(),
   arrival: async () => (await import('./arrival.ts')).benchArrival(),
+  decoders: async () => (await import('./decoders.ts')).benchDecoders(),
   fuzz: async () => (await import('./fuzz.ts')).benchFuzz(),
   pool: async () => (await import('./pool.ts')).benchPool(),
+  triton: async () => (await import('./triton.ts')).benchTriton(),
   'ct-memory': async () => (await import('./ct-memory.ts')).benchCtMemory(),
 };
 

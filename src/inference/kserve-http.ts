@@ -166,14 +166,16 @@ function inferRequest(feeds: Tensors, outputs: readonly string[]): Sent {
 function outputsOf({ headers, body }: Answer): Tensors {
   const headerLength = Number(headers['inference-header-content-length'] ?? body.length);
   const parsed = inferAnswer.safeParse(jsonOf(body.subarray(0, headerLength)));
-  if (!parsed.success) throw new WetreadError('model.bad-output', 'the answer is not as the protocol says');
+  if (!parsed.success)
+    throw new WetreadError('model.server-mismatch', 'the answer to infer is not as the protocol says');
   let at = headerLength;
   return Object.fromEntries(
     parsed.data.outputs.map(({ name, datatype, shape, parameters, data }): [string, Tensor] => {
       const bytes = parameters?.binary_data_size;
       // A server without the extension answers with numbers.
       if (bytes === undefined) return [name, fromNumbers(name, datatype, shape, data ?? [])];
-      if (at + bytes > body.length) throw new WetreadError('model.bad-output', `${name}: the answer is cut off`);
+      if (at + bytes > body.length)
+        throw new WetreadError('model.server-unreachable', `the answer ends inside ${name}`);
       at += bytes;
       return [name, tensorOf(name, datatype, shape, body.subarray(at - bytes, at))];
     }),
