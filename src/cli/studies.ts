@@ -7,6 +7,7 @@ import { isUid, studyUid } from '../domain/ids.ts';
 import type { StudyRecord, StudyState } from '../domain/study.ts';
 import { jsonLogger } from '../log.ts';
 import { readArgs, UsageError, type Command } from './command.ts';
+import { shownStudy } from './study-shown.ts';
 
 /** As many as fit on a screen. */
 const newest = 20;
@@ -16,12 +17,14 @@ export const command: Command = {
   summary: 'list studies and where they stand, try those again that were given up, read again with a newer model',
   usage: `
 Usage: wetread studies [list]
+       wetread studies show <Study Instance UID>…
        wetread studies dead
        wetread studies requeue <Study Instance UID>…
        wetread studies re-read <Study Instance UID>…
        wetread studies re-read --pack NAME [--older-than VERSION] [--since 2026-01-01] [--dry-run]
 
   list      the ${newest} studies announced last, with their state
+  show      what became of these: readings, failures, and of each series why it was or was not given to a model
   dead      studies whose every retry is used up, with the reason; exits 1 when there is one
   requeue   read these again that were given up
   re-read   have the installed models look at studies again that they have not read in this version;
@@ -46,13 +49,13 @@ Works beside a running service and without one.`,
       true,
     );
     const [action = 'list', ...uids] = positionals;
-    if (!['list', 'dead', 'requeue', 're-read'].includes(action))
-      throw new UsageError('say "list", "dead", "requeue" or "re-read"');
+    if (!['list', 'show', 'dead', 'requeue', 're-read'].includes(action))
+      throw new UsageError('say "list", "show", "dead", "requeue" or "re-read"');
     const many = values.pack !== undefined;
     if (many && action !== 're-read') throw new UsageError('--pack goes with "re-read"');
     for (const option of ['older-than', 'since', 'dry-run'] as const)
       if (values[option] !== undefined && !many) throw new UsageError(`--${option} goes with --pack`);
-    if (action === 'requeue' || (action === 're-read' && !many)) {
+    if (action === 'show' || action === 'requeue' || (action === 're-read' && !many)) {
       if (uids.length === 0) throw new UsageError('name at least one study');
     } else if (uids.length > 0) throw new UsageError(`"${action}" takes no study${many ? ' beside --pack' : ''}`);
     for (const uid of uids) if (!isUid(uid)) throw new UsageError(`"${uid}" is no Study Instance UID`);
@@ -60,7 +63,23 @@ Works beside a running service and without one.`,
       throw new UsageError(`"${values.since}" is no day like 2026-01-31`);
     const config = readConfig(io.env);
     const installed = many ? await installedPack(config, values.pack!) : undefined;
-    return withStore(config, jsonLogger('error'), async ({ register, recentStudies, studiesToReadAgain }) => {
+    return withStore(config, jsonLogger('error'), async ({ register, readings, recentStudies, studiesToReadAgain }) => {
+      if (action === 'show') {
+        const shown = await Promise.all(
+          uids.map(async (text) => {
+            const uid = studyUid(text);
+            const study = await register.get(uid);
+            if (study === undefined) throw new WetreadError('request.not-found', 'the study was never announced');
+            return { study, readings: await readings.forStudy(uid) };
+          }),
+        );
+        io.stdout.write(
+          values.json
+            ? `${JSON.stringify(shown)}\n`
+            : `${shown.map((one) => shownStudy(one.study, one.readings, standing(one.study.state))).join('\n')}\n`,
+        );
+        return 0;
+      }
       if (action === 're-read') {
         const found =
           installed === undefined
