@@ -163,6 +163,16 @@ describe('a signed imaging order', () => {
     ]);
   });
 
+  it('is remembered with its urgency, by which the study that answers it is read', async () => {
+    const patient = newPatient();
+    const priorities = ['stat', 'asap', 'urgent', 'routine'] as const;
+    for (const priority of priorities) await sign(patient, [lumbarFilm(patient, `p-${priority}`, { priority })]);
+    const orders = await service.store.orders.forPatient(patient);
+    expect(
+      priorities.map((one) => orders.find(({ reference }) => reference === `ServiceRequest/p-${one}`)?.priority),
+    ).toEqual(['stat', 'stat', 'waiting', 'routine']);
+  });
+
   it('that is signed twice is remembered once', async () => {
     const patient = newPatient();
     await sign(patient, [lumbarFilm(patient)]);

@@ -1,5 +1,6 @@
 /** What a clinician is told when a chart opens. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { sopUid } from '../../src/domain/ids.ts';
 import { cdsService, hurriedPatients, type CdsService } from '../support/cds-service.ts';
 import {
   arrive,
@@ -116,6 +117,32 @@ describe('an unreviewed suspicion', () => {
     });
     await service.store.readings.save(again);
     expect(await summariesOf(patient)).toEqual([expect.stringContaining('L3/L4')]);
+  });
+
+  it('on a picture that came later is shown, whatever was decided at the same level on an earlier one, and says why', async () => {
+    const patient = newPatient();
+    const on = (picture: string, percent: number) => ({
+      ...slip('L4/L5', percent),
+      evidence: { sopUid: sopUid(picture), frame: 0, shapes: [] },
+    });
+    const first = await read(service.store, patient, [on('1.2.1', 18)], {}, { pictures: 1 });
+    await service.store.readings.recordVerdict(
+      first.findings[0]!.id,
+      { kind: 'rejected', reason: 'projection' },
+      reader,
+    );
+    expect(await cardsOf(patient)).toEqual([]);
+    const later = (percent: number, picture: string, contentHash: string) =>
+      service.store.readings.save(
+        readingOf(first.studyUid, patient, [on(picture, percent)], { contentHash, pictures: 3 }),
+      );
+    // The same answer about the same picture is answered; about the later picture nobody was asked.
+    await later(18, '1.2.1', 'late pictures that change nothing');
+    expect(await cardsOf(patient)).toEqual([]);
+    await later(18, '1.2.2', 'late pictures');
+    const [card] = await cardsOf(patient);
+    expect(card!.summary).toContain('L4/L5');
+    expect(card!.detail).toContain('The earlier reading was reviewed by Dr Reader');
   });
 
   it('of a reading that a later one supersedes is not shown beside it', async () => {

@@ -36,6 +36,8 @@ update wetread.reading r set
   superseded_at = case when ranked.newest <> r.reading_id then now() end,
   replaces = ranked.earlier
 from ranked where ranked.reading_id = r.reading_id;
+-- The deferred checks of that update would stand in the way of the index.
+set constraints all immediate;
 create unique index reading_that_stands on wetread.reading (study_uid, (pack ->> 'name')) where superseded_by is null;
 
 -- The same finding on the same picture keeps its id from one reading to the next, and its verdict with it.
