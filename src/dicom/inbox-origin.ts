@@ -132,7 +132,13 @@ async function metadata(
         const { head } = await readHead(file, one.bytes, options.maxInstanceBytes);
         return headerJson(head, { maxBytes: options.maxInstanceBytes });
       });
-      const told = { ...row, '00083002': { vr: 'UI', Value: [one.transferSyntaxUid] } };
+      const pixels = `studies/${one.studyUid}/series/${one.seriesUid}/instances/${one.sopUid}/frames/1`;
+      const told = {
+        ...row,
+        '00083002': { vr: 'UI', Value: [one.transferSyntaxUid] },
+        // Relative, as it is meant for whoever asked (PS3.18 F.2.2); the other frames are found beside it.
+        ...('00280010' in row && { '7FE00010': { vr: 'OW', BulkDataURI: pixels } }),
+      };
       yield Buffer.from(`${index === 0 ? '' : ','}${JSON.stringify(told)}`);
     }
     yield Buffer.from(']');

@@ -19,6 +19,7 @@ import type { Logger } from '../domain/log.ts';
 import { headerJson } from './header-json.ts';
 import { datasetStart, fileMeta } from './part10.ts';
 import { readHead } from './read-head.ts';
+import { sameObject } from './same-object.ts';
 
 export type InboxOptions = {
   readonly folder: string;
@@ -177,7 +178,7 @@ function demandAnnounced(read: Understood, dataset: AnnouncedObject | undefined,
 }
 
 async function filed(
-  { folder, objects, maxStudyBytes, logger }: InboxOptions,
+  { folder, objects, maxStudyBytes, maxInstanceBytes, logger }: InboxOptions,
   path: string,
   sender: Sender,
   read: Omit<ReceivedObject, 'file' | 'sender'>,
@@ -190,7 +191,10 @@ async function filed(
   try {
     const before = await objects.add({ ...object, sender }, { maxStudyBytes });
     if (before === undefined) return { object, state: 'new' };
-    if (before.sha256 !== read.sha256 || before.transferSyntaxUid !== read.transferSyntaxUid) {
+    const same =
+      before.transferSyntaxUid === read.transferSyntaxUid &&
+      (before.sha256 === read.sha256 || (await isSame(home, join(folder, before.file), maxInstanceBytes)));
+    if (!same) {
       logger.warn('another object under a known UID was refused', {
         code: 'inbox.conflict',
         studyUid: before.studyUid,
@@ -236,6 +240,10 @@ async function syncFolder(folder: string): Promise<void> {
     await handle.close();
   }
 }
+
+/** A file that cannot be compared any more proves nothing. */
+const isSame = (one: string, other: string, maxBytes: number): Promise<boolean> =>
+  sameObject(one, other, maxBytes).catch(() => false);
 
 const isThere = (path: string): Promise<boolean> =>
   access(path, constants.R_OK).then(

@@ -27,7 +27,7 @@ export type ReceivedObject = {
   readonly header: HeaderElements;
 };
 
-/** What became of an object that is now durable: `again` when it was there before, byte for byte. */
+/** What became of an object that is now durable: `again` when the same object was there before. */
 export type Kept = { readonly object: Omit<ReceivedObject, 'sender'>; readonly state: 'new' | 'again' };
 
 export type ObjectName = { readonly sopClassUid: string; readonly sopUid: string };
@@ -101,6 +101,8 @@ export interface ReceivedObjects {
   /** Lends out studies that were quiet for so long; whoever is lent one must say `announced`, or others get it a minute later. */
   takeQuiet(quietSeconds: number): Promise<QuietStudy[]>;
   announced(study: StudyUid, instances: number): Promise<void>;
+  /** Gives a lent study back. */
+  notAnnounced(study: StudyUid): Promise<void>;
 
   holds(study: StudyUid): Promise<boolean>;
   findStudies(query: ReceivedStudyQuery): Promise<ReceivedStudy[]>;

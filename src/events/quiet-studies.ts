@@ -5,12 +5,12 @@
  */
 import { asWetreadError, type ErrorCode } from '../domain/errors.ts';
 import type { StudyEvent } from '../domain/event.ts';
-import type { ReceivedObjects } from '../domain/inbox.ts';
+import type { QuietStudy, ReceivedObjects } from '../domain/inbox.ts';
 import type { Logger } from '../domain/log.ts';
 import type { StudyRegister } from '../domain/ports.ts';
 
 export type QuietStudiesOptions = {
-  readonly objects: Pick<ReceivedObjects, 'takeQuiet' | 'announced'>;
+  readonly objects: Pick<ReceivedObjects, 'takeQuiet' | 'announced' | 'notAnnounced'>;
   readonly quietSeconds: number;
   readonly announce: StudyRegister['announce'];
   readonly logger: Logger;
@@ -33,21 +33,33 @@ export function quietStudies(options: QuietStudiesOptions): QuietStudies {
 
   async function announceQuiet(): Promise<number> {
     const studies = await objects.takeQuiet(quietSeconds);
-    for (const { studyUid, accession, road, instances } of studies) {
-      const event: StudyEvent = {
-        source: road,
-        studyUid,
-        reason: 'study-arrived',
-        priority: 'routine',
-        ...(accession === undefined ? {} : { accession }),
-        instanceCount: instances,
-      };
-      const state = await announce(event);
-      // Said afterwards: a crash in between announces the same once more, which the register knows already.
-      await objects.announced(studyUid, instances);
-      logger.info('study announced', { source: road, studyUid, instances, state });
+    let fault: unknown;
+    for (const study of studies) {
+      try {
+        await announceOne(study);
+      } catch (thrown) {
+        // One that cannot be announced keeps no other waiting.
+        fault ??= thrown;
+        await objects.notAnnounced(study.studyUid).catch(() => {});
+      }
     }
+    if (fault !== undefined) throw fault;
     return studies.length;
+  }
+
+  async function announceOne({ studyUid, accession, road, instances }: QuietStudy): Promise<void> {
+    const event: StudyEvent = {
+      source: road,
+      studyUid,
+      reason: 'study-arrived',
+      priority: 'routine',
+      ...(accession === undefined ? {} : { accession }),
+      instanceCount: instances,
+    };
+    const state = await announce(event);
+    // Said afterwards: a crash in between announces the same once more, which the register knows already.
+    await objects.announced(studyUid, instances);
+    logger.info('study announced', { source: road, studyUid, instances, state });
   }
 
   async function round(): Promise<void> {

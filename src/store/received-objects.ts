@@ -71,6 +71,10 @@ export function receivedObjects(database: Database): ReceivedObjects {
       );
     },
 
+    async notAnnounced(study) {
+      await database.query('update wetread.received_study set claimed_until = null where study_uid = $1', [study]);
+    },
+
     async holds(study) {
       const rows = await database.query('select from wetread.received_study where study_uid = $1', [study]);
       return rows.length > 0;

@@ -104,6 +104,21 @@ describe('an inbox', () => {
     expect(await object.keep()).toMatchObject({ state: 'again' });
   });
 
+  it('knows an object again whose sequences another program has written anew', async () => {
+    // dcmjs writes sequences with lengths; the demo film has them without.
+    const demo = new Uint8Array(readFileSync(new URL('../../sandbox/films/normal.dcm', import.meta.url)));
+    const rewritten = withElements(demo, []);
+    const datasets = [demo, rewritten].map((file) => Buffer.from(file.subarray(datasetStart(file) as number)));
+    expect(Buffer.compare(datasets[0]!, datasets[1]!)).not.toBe(0);
+    await room.put(demo);
+    expect(await room.put(rewritten)).toMatchObject({ state: 'again' });
+    const brighter = withElements(demo, [['00281050', 'DS', '1234']]);
+    await expect(room.put(brighter)).rejects.toMatchObject({ code: 'inbox.conflict' });
+    const damaged = demo.slice();
+    damaged[demo.length - 5000]! ^= 0xff;
+    await expect(room.put(damaged)).rejects.toMatchObject({ code: 'inbox.conflict' });
+  });
+
   it('writes file meta information in front of a bare dataset', async () => {
     const dataset = readDataset(film);
     const object = await room.inbox.receive(

@@ -6,11 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import express from 'express';
 import { inboxOrigin } from '../../src/dicom/inbox-origin.ts';
 import { inbox, type InboxOptions } from '../../src/dicom/inbox.ts';
 import { limiter } from '../../src/dicom/limiter.ts';
+import { passMultipart } from '../../src/dicom/multipart.ts';
 import type { Inbox, Kept, ReceivedObjects, Sender } from '../../src/domain/inbox.ts';
 import { silentLogger } from '../../src/domain/log.ts';
+import { stowSource } from '../../src/events/stow.ts';
 import { openStore, type Store } from '../../src/store/open-store.ts';
 import { testDatabase } from './postgres.ts';
 
@@ -59,14 +62,24 @@ export async function openInbox(databaseUrl?: string): Promise<InboxUnderTest> {
   };
 }
 
-/** The inbox over HTTP, so that the suite for all archives can ask it. */
+/** The inbox over HTTP, STOW-RS included, so that the suite for all archives can ask it. */
 export async function serveInbox({
   folder,
   objects,
-}: Pick<InboxUnderTest, 'folder' | 'objects'>): Promise<{ readonly baseUrl: string; stop(): Promise<void> }> {
+  inbox: room,
+}: Pick<InboxUnderTest, 'folder' | 'objects' | 'inbox'>): Promise<{ readonly baseUrl: string; stop(): Promise<void> }> {
+  const bearer = 'a-secret-for-the-suite';
+  const stow = express().use(
+    stowSource({ secrets: { bearer }, inbox: room, passMultipart, logger: silentLogger }).router,
+  );
   const get = inboxOrigin({ folder, objects, maxInstanceBytes: 64 * 1024 * 1024 });
   const free = limiter(100);
   const server = createServer((request, response) => {
+    if (request.method === 'POST') {
+      request.url = `/dicom-web-in${request.url}`;
+      request.headers.authorization = `Bearer ${bearer}`;
+      return void stow(request, response);
+    }
     void (async () => {
       const answer = await get((request.url ?? '').slice(1), { accept: '*/*', limiter: free });
       response.writeHead(answer.status, Object.fromEntries(answer.headers));

@@ -1,0 +1,125 @@
+/** A hospital whose archive cannot be asked: films are sent to Wetread, and go all the way to the card and the app. */
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { DiagnosticReport } from 'fhir/r4.d.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { browserInstalled, openBrowser } from '../support/browser.ts';
+import { haveTools, runTool } from '../support/dicom-tools.ts';
+import { wetread } from '../support/wetread.ts';
+import { cardWith, openApp, openChart } from './clinician.ts';
+import { eventually, freePort, openWorld, type World } from './world.ts';
+
+const films = join(import.meta.dirname, '../../sandbox/films');
+const secret = 'a-secret-between-two-systems';
+const recordNumbers = { castellano: '40026630', haddad: '40028859', lindqvist: '40021877', tanabe: '40031244' };
+
+describe('films that are sent', () => {
+  let world: World;
+  let dimsePort: number;
+  let copies: string;
+  beforeAll(async () => {
+    dimsePort = await freePort();
+    copies = mkdtempSync(join(tmpdir(), 'wetread-copies-'));
+    world = await openWorld({
+      // Not set: there is nothing to ask.
+      WETREAD_DICOMWEB_URL: '',
+      WETREAD_STOW_SECRET: secret,
+      WETREAD_DIMSE_PORT: String(dimsePort),
+      WETREAD_DIMSE_CALLERS: 'XRAY1@127.0.0.1',
+      WETREAD_QUIET_SECONDS: '2',
+    });
+    await world.startService();
+  });
+  afterAll(async () => {
+    await world?.close();
+    rmSync(copies, { recursive: true, force: true });
+  });
+
+  const send = async (film: string, ...options: string[]) => {
+    const { code, out, err } = await wetread(['send', join(films, film), '--json', ...options], {
+      WETREAD_DATA_DIR: copies,
+    });
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    return (JSON.parse(out) as { ok: boolean; studyUid: string }[])[0]!;
+  };
+  const byStow = (film: string, mrn: string, ...more: string[]) =>
+    send(film, '--url', `${world.serviceUrl}/dicom-web-in`, '--secret', secret, '--mrn', mrn, ...more);
+  const byDimse = (film: string, mrn: string, ...more: string[]) =>
+    send(film, '--to', 'dimse', '--port', String(dimsePort), '--aet', 'XRAY1', '--mrn', mrn, ...more);
+  const cardSaying = (patient: string, words: RegExp) =>
+    eventually(async () => (await world.cards(patient)).find(({ summary }) => words.test(summary)));
+  const reportsAbout = async (patient: string) =>
+    (await world.search<DiagnosticReport>(`DiagnosticReport?subject=Patient/${patient}&_count=200`)).filter(
+      ({ identifier }) => identifier?.some(({ value }) => value?.startsWith('urn:uuid:')),
+    );
+
+  test('by STOW-RS become a card with a report behind it', async () => {
+    await byStow('l4-l5-grade-1.dcm', recordNumbers.castellano);
+    const card = await cardSaying('patient-castellano', /Suspected L4\/L5 anterolisthesis, grade\sI/);
+    expect(`${card.summary} ${card.detail}`).toMatch(/18 %/);
+    const [report] = await eventually(async () => {
+      const found = await reportsAbout('patient-castellano');
+      return found.length > 0 && found;
+    });
+    expect(report?.status).toBe('partial');
+  }, 60_000);
+
+  test('by C-STORE become a card, and nothing when they are sent again', async () => {
+    const { studyUid } = await byDimse('l5-s1-grade-2.dcm', recordNumbers.haddad, '--save', join(copies, 'haddad'));
+    await cardSaying('patient-haddad', /Suspected L5\/S1/);
+    const [copy] = readdirSync(join(copies, 'haddad'));
+    const repeated = await wetread(
+      ['send', join(copies, 'haddad', copy!), '--to', 'dimse', '--port', String(dimsePort), '--aet', 'XRAY1', '--json'],
+      { WETREAD_DATA_DIR: copies },
+    );
+    expect(JSON.parse(repeated.out)).toMatchObject([{ ok: true, says: 'kept', studyUid }]);
+    await new Promise((resolve) => setTimeout(resolve, 4_000));
+    expect(await reportsAbout('patient-haddad')).toHaveLength(1);
+  }, 60_000);
+
+  test.skipIf(!haveTools('storescu'))(
+    'by storescu are announced after a crash as well',
+    async () => {
+      await byStow('l4-l5-grade-1.dcm', recordNumbers.lindqvist, '--save', join(copies, 'lindqvist'));
+      await world.endService('SIGKILL');
+      await world.startService();
+      await cardSaying('patient-lindqvist', /Suspected L4\/L5/);
+      const [copy] = readdirSync(join(copies, 'lindqvist'));
+      // The same bytes by another road are the same object.
+      const again = await runTool(
+        ...(['storescu', '-v', '-R', '-xv', '-aet', 'XRAY1', '-aec', 'WETREAD', '127.0.0.1'] as const),
+        String(dimsePort),
+        join(copies, 'lindqvist', copy!),
+      );
+      expect(again).toMatchObject({ code: 0 });
+      expect(again.said).toMatch(/\(Success\)/);
+    },
+    90_000,
+  );
+
+  test.skipIf(!browserInstalled && !process.env['CI'])(
+    'are shown in the app, to whom the chart belongs',
+    async () => {
+      await byDimse('l4-l5-grade-1.dcm', recordNumbers.tanabe);
+      await cardSaying('patient-tanabe', /Suspected L4\/L5/);
+      const browser = await openBrowser();
+      try {
+        await openChart(browser.page, world.hospitalUrl, 'Tanabe');
+        const card = cardWith(browser.page, /Suspected L4\/L5/);
+        await card.waitFor({ timeout: 40_000 });
+        const app = await openApp(browser.page, card);
+        expect(await app.locator('h1').innerText()).toMatch(/Suspected L4\/L5/);
+        expect(await app.locator('svg').first().isVisible()).toBe(true);
+      } finally {
+        await browser.close();
+      }
+    },
+    120_000,
+  );
+
+  test('leave nothing half-done in the inbox', () => {
+    const incoming = join(world.dataDir, 'inbox', 'incoming');
+    expect(existsSync(incoming) ? readdirSync(incoming) : []).toEqual([]);
+  });
+});
