@@ -29,6 +29,9 @@ const mostSamples = 64 * 1024 * 1024;
 /** A compressed frame that claims more than its bytes can hold is refused before memory is taken for it. */
 export function demandEnoughBits(encoded: Uint8Array, bitsAtLeast: number, shape: PixelShape): void {
   const samples = shape.rows * shape.columns * shape.samplesPerPixel;
+  // Bits are counted in 32-bit numbers.
+  if (encoded.length >= 2 ** 28)
+    throw new WetreadError('dicom.too-large', `a compressed frame of ${encoded.length} bytes`);
   if (samples > mostSamples) throw new WetreadError('dicom.too-large', `a compressed frame of ${samples} samples`);
   if (encoded.length * 8 < bitsAtLeast)
     throw corrupt(`${encoded.length} bytes for ${shape.columns} × ${shape.rows} pixels`);

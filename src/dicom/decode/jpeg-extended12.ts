@@ -4,8 +4,16 @@
  * the IJG's "islow" method, so that values are those of dcmtk.
  */
 import { corrupt, demandEnoughBits, demandSize, unsupported, type DecodedFrame } from './frame.ts';
-import { readHuffmanTables, type HuffmanTable } from './jpeg-huffman.ts';
-import { isFrameHeader, readFrameHeader, segments, type JpegFrameHeader, type Segment } from './jpeg-markers.ts';
+import { entropySegment } from './jpeg-entropy.ts';
+import { readHuffmanTables, shortBits, signedBits, type HuffmanTable } from './jpeg-huffman.ts';
+import {
+  demandEndMarker,
+  isFrameHeader,
+  readFrameHeader,
+  segments,
+  type JpegFrameHeader,
+  type Segment,
+} from './jpeg-markers.ts';
 import type { PixelShape } from './shape.ts';
 
 // prettier-ignore
@@ -87,21 +95,53 @@ function decodeScan(
   const values = new Uint16Array(rows * columns);
   const across = Math.ceil(columns / 8);
   const blocks = across * Math.ceil(rows / 8);
-  const reader = bitReader(data, from);
   const block = new Int32Array(64);
+  const { dc, ac, quantization } = tables;
+  // A block of the longest codes may be read behind the end before that is noticed.
+  const beyond = 64 * 4 + 8;
+  const buffer = new Uint8Array(data.length - from + beyond);
+  const view = new DataView(buffer.buffer);
+  let segment = entropySegment(data, from, buffer, beyond);
+  let position = 0; // in bits
   let predicted = 0;
   for (let count = 0; count < blocks; count++) {
     if (restartInterval > 0 && count > 0 && count % restartInterval === 0) {
-      reader.restart();
+      const { marker } = segment;
+      if (data[marker] !== 0xff || ((data[marker + 1] as number) & 0xf8) !== 0xd0)
+        throw corrupt('a restart marker is missing');
+      segment = entropySegment(data, marker + 2, buffer, beyond);
+      position = 0;
       predicted = 0;
     }
-    block.fill(0);
-    predicted += reader.signed(reader.symbol(tables.dc));
-    block[0] = predicted * (tables.quantization[0] as number);
-    for (let index = 1; index < 64; index++) {
-      const symbol = reader.symbol(tables.ac);
-      const size = symbol & 15;
-      if (size === 0) {
+    let last = 0;
+    for (let index = 0; index < 64; index++) {
+      const table = index === 0 ? dc : ac;
+      // Left-aligned, 25 bits of it sure.
+      let bits = view.getInt32(position >> 3) << (position & 7);
+      const short = table.short[bits >>> (32 - shortBits)] as number;
+      let symbol: number;
+      let value: number;
+      if (short !== 0) {
+        symbol = (short >> 4) & 0xff;
+        value = short >> 12;
+        position += short & 15;
+      } else {
+        const entry = table.codes[bits >>> 16] as number;
+        if (entry === 0) throw corrupt('a code that is in no table');
+        symbol = entry & 0xff;
+        position += entry >> 8;
+        bits = view.getInt32(position >> 3) << (position & 7);
+        const size = symbol & 15;
+        value = size === 0 ? 0 : signedBits(bits >>> (32 - size), size);
+        position += size;
+      }
+      if (index === 0) {
+        if (symbol > 15) throw corrupt('a coefficient of more than 15 bits');
+        predicted += value;
+        block[0] = predicted * (quantization[0] as number);
+        continue;
+      }
+      if ((symbol & 15) === 0) {
         if (symbol !== 0xf0) break; // end of block
         index += 15;
         continue;
@@ -109,80 +149,29 @@ function decodeScan(
       index += symbol >> 4;
       if (index > 63) throw corrupt('a block of more than 64 coefficients');
       const place = zigzag[index] as number;
-      block[place] = reader.signed(size) * (tables.quantization[place] as number);
+      block[place] = value * (quantization[place] as number);
+      last = index;
     }
-    inverseDct(block);
+    if (position > segment.bitLength) throw corrupt('the codestream ends early');
     const top = Math.floor(count / across) * 8;
     const left = (count % across) * 8;
     const height = Math.min(8, rows - top);
     const width = Math.min(8, columns - left);
+    if (last === 0) {
+      // A flat block: both passes of the transform come to this.
+      block.fill(((((((block[0] as number) << 13) + (1 << 11)) >> 12) << 13) + (1 << 16)) >> 17);
+    } else inverseDct(block);
     for (let y = 0; y < height; y++) {
       for (let x = 0, to = (top + y) * columns + left; x < width; x++, to++) {
         const value = (block[y * 8 + x] as number) + 2048;
         values[to] = value < 0 ? 0 : value > 4095 ? 4095 : value;
       }
     }
-    reader.demandNotPastEnd();
+    block.fill(0);
   }
-  reader.demandEnd();
+  if (segment.bitLength - position >= 8) throw corrupt('the codestream is longer than the picture');
+  demandEndMarker(data, segment.marker);
   return values;
-}
-
-function bitReader(data: Uint8Array, from: number) {
-  let position = from;
-  let bits = 0;
-  let held = 0;
-  let invented = 0;
-
-  function fill(): void {
-    while (held < 16) {
-      const byte = position < data.length ? (data[position] as number) : 0xff;
-      let next = byte;
-      if (byte !== 0xff) position += 1;
-      else if (data[position + 1] === 0) position += 2;
-      else {
-        next = 0; // a marker: nothing more comes
-        invented += 8;
-      }
-      bits = ((bits << 8) | next) & 0xffffff;
-      held += 8;
-    }
-  }
-  function demandNotPastEnd(): void {
-    if (held < invented) throw corrupt('the codestream ends early');
-  }
-  return {
-    demandNotPastEnd,
-    symbol(table: HuffmanTable): number {
-      fill();
-      const entry = table[(bits >>> (held - 16)) & 0xffff] as number;
-      if (entry === 0) throw corrupt('a code that is in no table');
-      held -= entry >> 8;
-      return entry & 0xff;
-    },
-    /** F.2.2.1: values below half of the range stand for negative ones. */
-    signed(size: number): number {
-      if (size === 0) return 0;
-      if (size > 15) throw corrupt('a coefficient of more than 15 bits');
-      fill();
-      held -= size;
-      const value = (bits >>> held) & ((1 << size) - 1);
-      return value < 1 << (size - 1) ? value + 1 - (1 << size) : value;
-    },
-    restart(): void {
-      demandNotPastEnd();
-      if (data[position] !== 0xff || ((data[position + 1] as number) & 0xf8) !== 0xd0)
-        throw corrupt('a restart marker is missing');
-      position += 2;
-      bits = held = invented = 0;
-    },
-    demandEnd(): void {
-      demandNotPastEnd();
-      if (held - invented >= 8) throw corrupt('the codestream is longer than the picture');
-      while (data[position] === 0xff && data[position + 1] === 0xff) position += 1;
-      if (data[position] !== 0xff || data[position + 1] !== 0xd9) throw corrupt('the codestream has no end marker');
-    },
-  };
 }
 
 /** In place; first columns, then rows, after C. Loeffler, A. Ligtenberg and G. Moschytz (ICASSP 1989), 13-bit constants. */

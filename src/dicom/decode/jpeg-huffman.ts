@@ -2,8 +2,16 @@
 import { corrupt } from './frame.ts';
 import type { Segment } from './jpeg-markers.ts';
 
-/** Code lengths 1 to 16 by look-up: the next 16 bits index straight into `length << 8 | symbol`; 0 is no code. */
-export type HuffmanTable = Uint16Array;
+export type HuffmanTable = {
+  /** Code lengths 1 to 16 by look-up: the next 16 bits index straight into `length << 8 | symbol`; 0 is no code. */
+  readonly codes: Uint16Array;
+  /** Short codes with the bits that follow them: the next 12 bits index into `value << 12 | symbol << 4 | bits`; 0 is none of these. */
+  readonly short: Int32Array;
+  readonly largestSymbol: number;
+};
+
+/** Bits that {@link HuffmanTable.short} looks at: most differences of a film fit, and the table fits the first cache. */
+export const shortBits = 12;
 
 /** `tables` is indexed by class and identifier as the codestream spells them: 0x00 to 0x03 DC, 0x10 to 0x13 AC. */
 export function readHuffmanTables(
@@ -23,7 +31,7 @@ export function readHuffmanTables(
 }
 
 function tableOf(counts: Uint8Array, symbols: Uint8Array): HuffmanTable {
-  const table = new Uint16Array(65536);
+  const codes = new Uint16Array(65536);
   let code = 0;
   let next = 0;
   for (let length = 1; length <= 16; length++) {
@@ -31,10 +39,32 @@ function tableOf(counts: Uint8Array, symbols: Uint8Array): HuffmanTable {
       const symbol = symbols[next++] as number;
       const first = code << (16 - length);
       if (first + (1 << (16 - length)) > 65536) throw corrupt('a Huffman table is not one');
-      table.fill((length << 8) | symbol, first, first + (1 << (16 - length)));
+      codes.fill((length << 8) | symbol, first, first + (1 << (16 - length)));
       code += 1;
     }
     code <<= 1;
   }
-  return table;
+  const largestSymbol = symbols.reduce((one, other) => Math.max(one, other), 0);
+  return { codes, short: shortCodes(codes), largestSymbol };
+}
+
+function shortCodes(codes: Uint16Array): Int32Array {
+  const short = new Int32Array(1 << shortBits);
+  for (let bits = 0; bits < short.length; bits++) {
+    const entry = codes[bits << (16 - shortBits)] as number;
+    const symbol = entry & 0xff;
+    const size = symbol & 15;
+    const total = (entry >> 8) + size;
+    // 16 extra bits are spelled 16, which has none of these in its low half: lossless JPEG only, and never short.
+    if (entry === 0 || total > shortBits || symbol === 16) continue;
+    short[bits] = (signedBits(bits >> (shortBits - total), size) << 12) | (symbol << 4) | total;
+  }
+  return short;
+}
+
+/** F.2.2.1: the low `size` bits, of which the lower half of the range stands for negative values. */
+export function signedBits(bits: number, size: number): number {
+  if (size === 0) return 0;
+  const value = bits & ((1 << size) - 1);
+  return value < 1 << (size - 1) ? value + 1 - (1 << size) : value;
 }

@@ -3,8 +3,16 @@
  * Our own, because the JavaScript decoder on npm takes twice the time of dcmtk and returns a picture for a cut codestream.
  */
 import { corrupt, demandEnoughBits, demandSize, unsupported, type DecodedFrame } from './frame.ts';
-import { readHuffmanTables, type HuffmanTable } from './jpeg-huffman.ts';
-import { isFrameHeader, readFrameHeader, segments, type JpegFrameHeader, type Segment } from './jpeg-markers.ts';
+import { entropySegment } from './jpeg-entropy.ts';
+import { readHuffmanTables, shortBits, signedBits, type HuffmanTable } from './jpeg-huffman.ts';
+import {
+  demandEndMarker,
+  isFrameHeader,
+  readFrameHeader,
+  segments,
+  type JpegFrameHeader,
+  type Segment,
+} from './jpeg-markers.ts';
 import type { PixelShape } from './shape.ts';
 
 type Scan = {
@@ -66,12 +74,6 @@ function demandLossless(header: JpegFrameHeader, shape: PixelShape): void {
 
 const word = (data: Uint8Array, at: number): number => ((data[at] as number) << 8) | (data[at + 1] as number);
 
-function demandEndMarker(data: Uint8Array, position: number): void {
-  let at = position;
-  while (at + 1 < data.length && data[at] === 0xff && data[at + 1] === 0xff) at += 1;
-  if (data[at] !== 0xff || data[at + 1] !== 0xd9) throw corrupt('the codestream has no end marker');
-}
-
 function readScan(
   data: Uint8Array,
   { start, end }: Segment,
@@ -85,6 +87,8 @@ function readScan(
     const index = header.components.findIndex((component) => component.id === id);
     const table = tables[(data[start + 2 + which * 2] as number) >> 4];
     if (index < 0 || table === undefined) throw corrupt('the scan names a component or table that is not there');
+    // Symbols are categories 0 to 16 (table H.2); the loop below relies on it.
+    if (table.largestSymbol > 16) throw corrupt('a code table that is not one of differences');
     return { index, table };
   });
   const predictor = data[start + 1 + count * 2] as number;
@@ -107,7 +111,7 @@ function decodeScan(
   const stride = header.components.length;
   const rowLength = columns * stride;
   const { predictor, pointTransform } = scan;
-  // The loop below runs for every sample of a film: plain arrays, no iterators.
+  // The loop below runs for every sample of a film: plain arrays, no iterators, its state in local variables.
   const tables = scan.components.map(({ table }) => table);
   const indices = scan.components.map(({ index }) => index);
   const count = tables.length;
@@ -116,95 +120,77 @@ function decodeScan(
   const linesPerInterval = restartInterval === 0 ? rows : restartInterval / columns;
   const start = 1 << (header.precision - pointTransform - 1);
 
-  let position = from;
-  let bits = 0; // the low `held` bits are what was read and not used yet
-  let held = 0;
-  let invented = 0; // zero bits fed because the segment had ended
+  // A row of the longest codes may be read behind the end before that is noticed.
+  const beyond = columns * count * 4 + 8;
+  const buffer = new Uint8Array(data.length - from + beyond);
+  const view = new DataView(buffer.buffer);
+  let segment = entropySegment(data, from, buffer, beyond);
+  let position = 0; // in bits: one addition a sample, where a reader that refills itself would guess wrong every other time
 
   for (let row = 0; row < rows; row++) {
     const line = row % linesPerInterval;
     if (row > 0 && line === 0) {
-      if (held < invented) throw corrupt('the codestream ends early');
-      // Whole bytes may stand before the marker only as padding of the last one.
-      if (data[position] !== 0xff || ((data[position + 1] as number) & 0xf8) !== 0xd0)
+      const { marker } = segment;
+      if (data[marker] !== 0xff || ((data[marker + 1] as number) & 0xf8) !== 0xd0)
         throw corrupt('a restart marker is missing');
-      position += 2;
-      bits = held = invented = 0;
+      segment = entropySegment(data, marker + 2, buffer, beyond);
+      position = 0;
     }
-    for (let column = 0; column < columns; column++) {
+    let at = row * rowLength;
+    for (let column = 0; column < columns; column++, at += stride) {
       for (let which = 0; which < count; which++) {
         const table = tables[which] as HuffmanTable;
-        const index = indices[which] as number;
-        // Code and extra bits take at most 16 bits each; so at most 23 + 8 bits are held, which fit a signed 32-bit number.
-        while (held < 16) {
-          const byte = position < data.length ? (data[position] as number) : 0xff;
-          if (byte !== 0xff) {
-            bits = (bits << 8) | byte;
-            position += 1;
-          } else if (position + 1 < data.length && data[position + 1] === 0) {
-            bits = (bits << 8) | 0xff; // a stuffed byte
-            position += 2;
-          } else {
-            bits <<= 8; // a marker: nothing more comes
-            invented += 8;
-          }
-          held += 8;
-        }
-        const entry = table[(bits >>> (held - 16)) & 0xffff] as number;
-        if (entry === 0) throw corrupt('a code that is in no table');
-        held -= entry >> 8;
-        bits &= (1 << held) - 1;
-        const category = entry & 0xff;
+        const here = at + (indices[which] as number);
+        // Left-aligned, 25 bits of it sure.
+        let bits = view.getInt32(position >> 3) << (position & 7);
         let difference = 0;
-        if (category === 16) difference = 32768;
-        else if (category > 16) throw corrupt('a code that is in no table');
-        else if (category > 0) {
-          while (held < category) {
-            const byte = position < data.length ? (data[position] as number) : 0xff;
-            if (byte !== 0xff) {
-              bits = (bits << 8) | byte;
-              position += 1;
-            } else if (position + 1 < data.length && data[position + 1] === 0) {
-              bits = (bits << 8) | 0xff;
-              position += 2;
-            } else {
-              bits <<= 8;
-              invented += 8;
-            }
-            held += 8;
+        const short = table.short[bits >>> (32 - shortBits)] as number;
+        if (short !== 0) {
+          difference = short >> 12;
+          position += short & 15;
+        } else {
+          const entry = table.codes[bits >>> 16] as number;
+          if (entry === 0) throw corrupt('a code that is in no table');
+          const category = entry & 0xff;
+          position += entry >> 8;
+          if (category === 16) difference = 32768;
+          else if (category > 0) {
+            bits = view.getInt32(position >> 3) << (position & 7);
+            difference = signedBits(bits >>> (32 - category), category);
+            position += category;
           }
-          difference = bits >>> (held - category);
-          held -= category;
-          bits &= (1 << held) - 1;
-          if (difference < 1 << (category - 1)) difference += 1 - (1 << category);
         }
 
-        const at = row * rowLength + column * stride + index;
         let prediction: number;
-        if (line === 0) prediction = column === 0 ? start : (values[at - stride] as number);
-        else if (column === 0) prediction = values[at - rowLength] as number;
+        if (line === 0) prediction = column === 0 ? start : (values[here - stride] as number);
+        else if (column === 0) prediction = values[here - rowLength] as number;
         else {
-          const left = values[at - stride] as number;
-          if (predictor === 1) prediction = left;
-          else {
-            const above = values[at - rowLength] as number;
-            const corner = values[at - rowLength - stride] as number;
-            prediction = predict(predictor, left, above, corner);
-          }
+          const left = values[here - stride] as number;
+          prediction =
+            predictor === 1
+              ? left
+              : predict(
+                  predictor,
+                  left,
+                  values[here - rowLength] as number,
+                  values[here - rowLength - stride] as number,
+                );
         }
-        values[at] = prediction + difference; // modulo 2^16 (H.1.2.1): the array does it
+        values[here] = prediction + difference; // modulo 2^16 (H.1.2.1): the array does it
       }
     }
-    if (invented > 0 && held < invented) throw corrupt('the codestream ends early');
+    const left = segment.bitLength - position;
+    if (left < 0) throw corrupt('the codestream ends early');
+    // Only padding of the last byte may be left: anything more means that codes were misread.
+    if ((line === linesPerInterval - 1 || row === rows - 1) && left >= 8)
+      throw corrupt('the codestream is longer than the picture');
   }
   if (pointTransform > 0) {
     for (const { index } of scan.components) {
       for (let at = index; at < values.length; at += stride) values[at] = (values[at] as number) << pointTransform;
     }
   }
-  // Only padding of the last byte may be left: anything more means that codes were misread.
-  if (held - invented >= 8) throw corrupt('the codestream is longer than the picture');
-  return position;
+  return segment.marker;
 }
 
 /** Table H.1. */

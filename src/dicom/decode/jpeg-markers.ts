@@ -77,3 +77,10 @@ export function demandEnd(data: Uint8Array): void {
   while (end > 0 && (data[end - 1] === 0 || (data[end - 1] === 0xff && end > 1 && data[end - 2] === 0xd9))) end -= 1;
   if (end < 4 || data[end - 2] !== 0xff || data[end - 1] !== 0xd9) throw corrupt('the codestream has no end marker');
 }
+
+/** Behind the last scan, but for fill bytes. */
+export function demandEndMarker(data: Uint8Array, position: number): void {
+  let at = position;
+  while (at + 1 < data.length && data[at] === 0xff && data[at + 1] === 0xff) at += 1;
+  if (data[at] !== 0xff || data[at + 1] !== 0xd9) throw corrupt('the codestream has no end marker');
+}
