@@ -11,7 +11,7 @@ export type EventSourceName =
   | 'ups'
   | 'backfill';
 
-/** Why a study is read; one durable job exists per study and reason. */
+/** Why a study is read. A re-read also lets newer versions of packs read what older ones have read. */
 export type ReadReason = 'study-arrived' | 're-read';
 
 export type Priority = 'stat' | 'waiting' | 'routine' | 'backfill';
