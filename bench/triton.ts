@@ -17,7 +17,7 @@ import type { BenchRow } from './row.ts';
 const models = fileURLToPath(new URL('../models', import.meta.url));
 const threads = 2;
 /** Short rounds take turns, so that whatever else the machine does falls on all alike. */
-const rounds = 10;
+const rounds = 6;
 const filmsAtOnce = 8;
 
 type Way = { readonly name: string; readonly options: Partial<PoolOptions> };
