@@ -152,7 +152,7 @@ async function openAll(
   });
   const examWatch = theExamWatch({ ...store, ...chart, archive, announce, logger });
   const heard = { exams: store.exams, onHeard: examWatch.soon, logger };
-  const hl7 = await theHl7(config, heard);
+  const hl7 = await theHl7(config, { ...heard, onAnswered: counted.hl7Answered });
   const subscriptions = await theSubscriptions(config, { ...heard, ...chart, announce, cursors: store.cursors });
   const receivers = theReceivers(config, { received: store.received, announce, logger });
   const cds = cdsRouter({

@@ -11,7 +11,7 @@ import { diagnosticReports, imagingStudies, serviceRequests, type ChartTopic } f
 import type { Cursors } from './events/cursors.ts';
 import { examWatch, type ExamWatch } from './events/expected-exams.ts';
 import { fhirSubscriptionSource, type FhirSubscriptionSource } from './events/fhir-subscription.ts';
-import { hl7Source, type Hl7Source } from './events/hl7-mllp.ts';
+import { hl7Source, type Hl7Source, type Hl7SourceOptions } from './events/hl7-mllp.ts';
 import type { ChartIdentifierSystems } from './fhir/chart.ts';
 import type { FhirClient } from './fhir/client.ts';
 import { findOrder } from './fhir/find-order.ts';
@@ -43,7 +43,12 @@ export function theExamWatch(parts: {
 /** Undefined when no port is configured. Throws `config.invalid` for what would let anybody in. */
 export async function theHl7(
   config: Config,
-  parts: { readonly exams: Pick<ExpectedExams, 'hear'>; readonly onHeard: () => void; readonly logger: Logger },
+  parts: {
+    readonly exams: Pick<ExpectedExams, 'hear'>;
+    readonly onHeard: () => void;
+    readonly onAnswered?: Hl7SourceOptions['onAnswered'] & {};
+    readonly logger: Logger;
+  },
 ): Promise<Hl7Source | undefined> {
   const port = config.WETREAD_HL7_PORT;
   if (port === undefined) return undefined;

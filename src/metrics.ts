@@ -86,6 +86,12 @@ export function metrics() {
     registers,
   });
 
+  const hl7Messages = new Counter({
+    name: 'wetread_hl7_messages_total',
+    help: 'HL7 messages by what became of them: ok, or the code they were refused with.',
+    labelNames: ['outcome'],
+    registers,
+  });
   const archiveAnswers = new Counter({
     name: 'wetread_archive_answers_total',
     help: 'Answers of the image archive: ok, or the code of what came instead.',
@@ -102,6 +108,7 @@ export function metrics() {
     archiveAnswered: (outcome: 'ok' | ErrorCode) => archiveAnswers.inc({ outcome }),
     archiveCircuit: ({ kind }: { kind: 'closed' | 'half-open' | 'open' }) =>
       archiveCircuit.set({ closed: 0, 'half-open': 1, open: 2 }[kind]),
+    hl7Answered: (outcome: 'ok' | ErrorCode) => hl7Messages.inc({ outcome }),
     answered: ({ service, status, seconds }: { service: string; status: number; seconds: number }) =>
       cards.observe({ service, status: String(status) }, seconds),
     modelRun({ pack, executionProvider: provider, outcome, totalMs, netMs }: ModelRun): void {

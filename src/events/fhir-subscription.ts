@@ -347,7 +347,7 @@ export function fhirSubscriptionSource(options: FhirSubscriptionOptions): FhirSu
     kind = 'subscribing';
     const found = await client.search('Subscription', { url: endpoint }, { signal });
     const here = found.filter(({ channel }) => channel.endpoint === endpoint);
-    const [ours] = here.filter(({ criteria }) => criteria === topic);
+    const ours = here.find(({ criteria }) => criteria === topic);
     const wanted = backportSubscription({ endpoint, secret, topic, heartbeatSeconds, payload });
     if (ours?.id !== undefined && sameSubscription(ours, wanted) && (await works(ours.id, signal))) {
       lastHeardAt = now();

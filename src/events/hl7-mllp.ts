@@ -1,6 +1,6 @@
 /** Hears of exams by HL7 v2 over MLLP: orders, their states and results. Acknowledged when it is in the database, not before. */
 import { BlockList, isIP } from 'node:net';
-import { asWetreadError, WetreadError } from '../domain/errors.ts';
+import { asWetreadError, WetreadError, type ErrorCode } from '../domain/errors.ts';
 import type { ExpectedExams } from '../domain/expected-exam.ts';
 import type { Logger } from '../domain/log.ts';
 import { acknowledgement, type Refusal, type Verdict } from '../hl7/acknowledgement.ts';
@@ -21,6 +21,8 @@ export type Hl7SourceOptions = {
   readonly exams: Pick<ExpectedExams, 'hear'>;
   /** Called when something was heard: whoever looks for studies need not wait for the next round. */
   readonly onHeard?: () => void;
+  /** Counts what became of each message. */
+  readonly onAnswered?: (outcome: 'ok' | ErrorCode) => void;
   readonly maxBytes?: number;
   readonly maxConnections?: number;
   readonly idleMs?: number;
@@ -36,7 +38,7 @@ export interface Hl7Source {
 
 /** What is answered to a frame. Never throws: whatever happens to one message, the sender is told and the connection goes on. */
 export function hl7Answers(
-  options: Pick<Hl7SourceOptions, 'senders' | 'reading' | 'exams' | 'onHeard' | 'logger'>,
+  options: Pick<Hl7SourceOptions, 'senders' | 'reading' | 'exams' | 'onHeard' | 'onAnswered' | 'logger'>,
 ): (frame: WholeFrame) => Promise<MllpAnswer> {
   const { exams, logger, senders = [], reading = usualReading } = options;
 
@@ -55,6 +57,7 @@ export function hl7Answers(
       if (verdict === 'failed') logger.error('an HL7 message could not be kept', { code, cause: refusal.error });
       else logger.warn('an HL7 message was refused', { code, detail, bytes: frame.bytes.length });
     }
+    options.onAnswered?.(refusal?.error.code ?? 'ok');
     const written = acknowledgement(message, verdict, refusal);
     if (written !== undefined) return Buffer.from(written, 'utf8');
     // The sender asked for no answer; only the loss of the connection can make it repeat.
