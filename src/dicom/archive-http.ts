@@ -55,29 +55,39 @@ export function archiveGet(options: ArchiveHttpOptions): Get {
   return async (path, request) => {
     const { signal, limiter } = request;
     const leave = await limiter.enter(signal);
-    let renewed = false;
     try {
-      for (let attempt = 1; ; attempt++) {
-        const outcome = await tryOnce(options, path, request);
-        if ('answer' in outcome) {
-          const { answer, header } = outcome;
-          // A token may be withdrawn before its time: one new one is worth a try.
-          if (answer.status === 401 && authorization?.refused !== undefined && header !== undefined && !renewed) {
-            renewed = true;
-            authorization.refused(header);
-            await answer.body.return?.();
-            attempt -= 1;
-            continue;
+      const going = circuit.enter();
+      let renewed = false;
+      try {
+        for (let attempt = 1; ; attempt++) {
+          const outcome = await tryOnce(options, path, request);
+          if ('answer' in outcome) {
+            const { answer, header } = outcome;
+            // A token may be withdrawn before its time: one new one is worth a try.
+            if (answer.status === 401 && authorization?.refused !== undefined && header !== undefined && !renewed) {
+              renewed = true;
+              authorization.refused(header);
+              await answer.body.return?.();
+              attempt -= 1;
+              continue;
+            }
+            going.answered();
+            return { ...answer, body: leaving(answer.body, leave) };
           }
-          return { ...answer, body: leaving(answer.body, leave) };
+          const { error, pauseMs } = outcome;
+          if (attempt === tries || pauseMs > longestPauseMs) throw error;
+          const backoff = 150 * 2 ** attempt * (0.5 + Math.random());
+          logger.debug('archive asked again', { attempt, reason: error.detail });
+          await pause(Math.max(pauseMs, backoff), undefined, signal === undefined ? {} : { signal }).catch(() => {
+            throw signal?.reason;
+          });
         }
-        const { error, pauseMs } = outcome;
-        if (attempt === tries || pauseMs > longestPauseMs || circuit.state().kind === 'open') throw error;
-        const backoff = 150 * 2 ** attempt * (0.5 + Math.random());
-        logger.debug('archive asked again', { attempt, reason: error.detail });
-        await pause(Math.max(pauseMs, backoff), undefined, signal === undefined ? {} : { signal }).catch(() => {
-          throw signal?.reason;
-        });
+      } catch (thrown) {
+        // One request is one failure, however often it was tried: a single broken study must not stop all others.
+        if (isAway(thrown)) going.failed(thrown);
+        else if (isBusy(thrown)) going.answered();
+        else going.cancelled();
+        throw thrown;
       }
     } catch (thrown) {
       leave();
@@ -93,11 +103,6 @@ type Outcome =
 async function tryOnce(options: ArchiveHttpOptions, path: string, request: ArchiveRequest): Promise<Outcome> {
   const { baseUrl, transport, authorization, onAnswer } = options;
   const { accept, signal, send } = request;
-  const going = options.circuit.enter();
-  const failed = (error: WetreadError) => {
-    going.failed(error);
-    onAnswer?.(error.code);
-  };
   try {
     const header = await authorization?.header();
     const answer = await transport(`${baseUrl}/${path}`, {
@@ -114,34 +119,32 @@ async function tryOnce(options: ArchiveHttpOptions, path: string, request: Archi
       signal,
     });
     if (!passing.has(answer.status)) {
-      going.answered();
       onAnswer?.('ok');
       return { answer, header };
     }
     await answer.body.return?.();
     const error = new WetreadError('archive.error', `status ${answer.status}`);
-    // 429 is the answer of an archive that is well and asks for patience.
-    if (answer.status === 429) going.answered();
-    else going.failed(error);
     onAnswer?.(error.code);
     return { pauseMs: retryAfterMs(answer.headers.get('retry-after')), error };
   } catch (thrown) {
-    // Whatever else stops the request (its job was cancelled, no token, a file that cannot be read) is not the archive's fault.
-    if (!(thrown instanceof WetreadError) || !archiveFaults.has(thrown.code)) {
-      going.cancelled();
+    if (thrown instanceof WetreadError) onAnswer?.(thrown.code);
+    // A silent archive has had all the time there was; what TLS or the token endpoint refused stays refused.
+    if (!isAway(thrown) || thrown.code !== 'archive.unreachable' || thrown.detail?.startsWith('silent') === true)
       throw thrown;
-    }
-    failed(thrown);
-    if (thrown.code !== 'archive.unreachable' || thrown.detail?.startsWith('silent') === true) throw thrown;
     return { pauseMs: 0, error: thrown };
   }
 }
 
-const archiveFaults: ReadonlySet<ErrorCode> = new Set([
-  'archive.unreachable',
-  'archive.untrusted',
-  'archive.bad-answer',
-]);
+/** Whatever else stops a request (its job was cancelled, a file cannot be read) is not the archive's fault. */
+const isAway = (thrown: unknown): thrown is WetreadError =>
+  thrown instanceof WetreadError &&
+  (thrown.code === 'archive.unreachable' ||
+    thrown.code === 'archive.untrusted' ||
+    (thrown.code === 'archive.error' && !isBusy(thrown)));
+
+/** 429 is the answer of an archive that is well and asks for patience. */
+const isBusy = (thrown: unknown): boolean =>
+  thrown instanceof WetreadError && thrown.code === 'archive.error' && thrown.detail === 'status 429';
 
 /** Seconds or a date (RFC 9110 10.2.3). */
 function retryAfterMs(header: string | null): number {

@@ -107,25 +107,26 @@ describe('an archive behind it', () => {
     const answers: string[] = [];
     const archive = dicomwebArchive({
       baseUrl: url,
-      circuit: { threshold: 4, openMs: 300, onChange: ({ kind }) => void changes.push(kind) },
+      circuit: { threshold: 2, openMs: 300, onChange: ({ kind }) => void changes.push(kind) },
       onAnswer: (outcome) => void answers.push(outcome),
       logger: silentLogger,
     });
     await expect(archive.probe()).rejects.toMatchObject({ code: 'archive.error', detail: 'status 500' });
+    // Three tries of one request are one failure.
     expect(heard).toHaveLength(3);
+    expect(archive.circuit()).toEqual({ kind: 'closed', failures: 1 });
     await expect(archive.probe()).rejects.toMatchObject({ code: 'archive.error' });
-    expect(heard).toHaveLength(4);
     await expect(archive.probe()).rejects.toMatchObject({
       code: 'archive.unreachable',
-      detail: '4 failures in a row (archive.error); not asked again for a while',
+      detail: '2 failures in a row (archive.error); not asked again for a while',
     });
-    expect(heard).toHaveLength(4);
+    expect(heard).toHaveLength(6);
     down = false;
     await new Promise((resolve) => setTimeout(resolve, 320));
     await archive.probe();
     expect(changes).toEqual(['open', 'half-open', 'closed']);
     expect(archive.circuit()).toEqual({ kind: 'closed', failures: 0 });
-    expect(answers).toEqual([...Array.from({ length: 4 }, () => 'archive.error'), 'ok']);
+    expect(answers).toEqual([...Array.from({ length: 6 }, () => 'archive.error'), 'ok']);
   });
 
   test('that only refuses, or does not have, is asked on', async () => {
