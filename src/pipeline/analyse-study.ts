@@ -111,7 +111,7 @@ export async function analyseStudy(parts: AnalysisParts, job: AnalysisJob): Prom
   const pictures = loadImages({ archive, decoder: parts.decoder }, job.studyUid, toLoad, signal);
   try {
     const record = await describe(signal);
-    const read = await runModels(parts, record, pictures, contents, signal);
+    const read = await runModels({ ...parts, logger: log }, record, pictures, contents, signal);
     // Nothing answered at all: that is the study's failure, not a footnote.
     if (standing.length + read.readings.length === 0) {
       if (read.packFailures[0] !== undefined) throw new WetreadError(read.packFailures[0].code);

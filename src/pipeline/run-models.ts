@@ -36,7 +36,7 @@ export async function runModels(
 
   for await (const loaded of pictures) {
     if (loaded.kind === 'fault') firstFault ??= loaded.error;
-    else came += 1;
+    else if ((came += 1) === 1) parts.logger.info('first images loaded');
     for (const name of loaded.packs) {
       const state = packs.get(name);
       if (state === undefined) continue;
