@@ -103,7 +103,7 @@ export interface Chart {
   probe(signal?: AbortSignal): Promise<void>;
 }
 
-/** Something findings are written to. Writing the same reading twice leaves one result. */
+/** Something findings are written to. Writing the same reading twice leaves one result; one that is superseded leaves nothing that contradicts the reading that stands. */
 export interface Output {
   readonly name: string;
   write(reading: Reading, study: StudyRecord, signal?: AbortSignal): Promise<void>;

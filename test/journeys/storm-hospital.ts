@@ -8,6 +8,7 @@ import express, { type Request, type Response } from 'express';
 import type { Bundle, FhirResource, ImagingStudy, Patient } from 'fhir/r4.js';
 import { answerQuery } from '../../sandbox/archive/qido.ts';
 import { archiveServer } from '../../sandbox/archive/server.ts';
+import { withElements } from '../../sandbox/dicom/part10.ts';
 import { openFilmStore, type FilmStore, type Instance } from '../../sandbox/archive/store.ts';
 import { silentLogger } from '../../src/domain/log.ts';
 
@@ -15,51 +16,20 @@ import { silentLogger } from '../../src/domain/log.ts';
 export const studyUidOf = (number: number): string => `1.2.826.0.1.3680043.8.498.7${String(1_000_000 + number)}`;
 export const accessionOf = (number: number): string => `STORM${number}`;
 
-/** The fixture with another identity. Its own UIDs are replaced by ones of the same length, so that no length changes. */
-function filmOf(number: number, today: string): Buffer {
-  const file = readFileSync(join(import.meta.dirname, '../fixtures/dicom/grey12.dcm'));
-  return dressed(file, { uid: studyUidOf(number), accession: accessionOf(number), today });
-}
+const fixture = readFileSync(join(import.meta.dirname, '../fixtures/dicom/grey12.dcm'));
 
-/** Elements of explicit VR little endian, written anew one by one; pixel data last, as it stands. */
-function dressed(file: Buffer, as: { uid: string; accession: string; today: string }): Buffer {
-  const given = new Map<number, [string, string]>([
-    [0x0002_0003, ['UI', `${as.uid}.1.1`]],
-    [0x0008_0018, ['UI', `${as.uid}.1.1`]],
-    [0x0008_0020, ['DA', as.today]],
-    [0x0008_0050, ['SH', as.accession]],
-    [0x0008_0060, ['CS', 'DX']],
-    [0x0010_0020, ['LO', 'STORM']],
-    [0x0020_000d, ['UI', as.uid]],
-    [0x0020_000e, ['UI', `${as.uid}.1`]],
+/** The fixture with another identity. */
+function filmOf(number: number, today: string): Uint8Array {
+  const uid = studyUidOf(number);
+  return withElements(fixture, [
+    ['00080018', 'UI', `${uid}.1.1`],
+    ['00080020', 'DA', today],
+    ['00080050', 'SH', accessionOf(number)],
+    ['00080060', 'CS', 'DX'],
+    ['00100020', 'LO', 'STORM'],
+    ['0020000D', 'UI', uid],
+    ['0020000E', 'UI', `${uid}.1`],
   ]);
-  const elements = new Map<number, Buffer>();
-  for (let at = 132; at < file.length;) {
-    const tag = file.readUInt16LE(at) * 0x1_0000 + file.readUInt16LE(at + 2);
-    const long = ['OB', 'OW', 'SQ', 'UN', 'UT', 'OF'].includes(file.toString('latin1', at + 4, at + 6));
-    const length = long ? file.readUInt32LE(at + 8) : file.readUInt16LE(at + 6);
-    const end = at + (long ? 12 : 8) + length;
-    elements.set(tag, file.subarray(at, end));
-    at = end;
-  }
-  for (const [tag, [vr, text]] of given) {
-    const value = Buffer.from(text.length % 2 === 0 ? text : `${text}${vr === 'UI' ? '\0' : ' '}`, 'latin1');
-    const head = Buffer.alloc(8);
-    head.writeUInt16LE(tag >>> 16, 0);
-    head.writeUInt16LE(tag & 0xffff, 2);
-    head.write(vr, 4, 'latin1');
-    head.writeUInt16LE(value.length, 6);
-    elements.set(tag, Buffer.concat([head, value]));
-  }
-  // Its length comes first in the file and counts the rest of the group.
-  const meta = [...elements].filter(([tag]) => tag >>> 16 === 2 && tag !== 0x0002_0000).toSorted(([a], [b]) => a - b);
-  const group = elements.get(0x0002_0000)!;
-  group.writeUInt32LE(
-    meta.reduce((sum, [, { length }]) => sum + length, 0),
-    8,
-  );
-  const rest = [...elements].filter(([tag]) => tag >>> 16 !== 2).toSorted(([a], [b]) => a - b);
-  return Buffer.concat([file.subarray(0, 132), group, ...[...meta, ...rest].map(([, bytes]) => bytes)]);
 }
 
 export type StormCounts = {
