@@ -21,6 +21,7 @@ import {
   type ProposedContext,
   type Rejection,
 } from './pdu.ts';
+import { sent } from './sent.ts';
 
 /** Where the dataset of one C-STORE goes. */
 export type StoreSink = {
@@ -135,7 +136,7 @@ export async function serveAssociation(socket: Socket, options: AcceptorOptions)
     if (answer === undefined) return;
     if (sink !== undefined && answer.status === status.success) objects += 1;
     const bytes = response(command!, answer.status, answer.comment);
-    await sent(socket, Buffer.concat([pdvHeader({ contextId, command: true, last: true }, bytes.length), bytes]));
+    await sent(socket, pdvHeader({ contextId, command: true, last: true }, bytes.length), bytes);
   }
 
   try {
@@ -215,12 +216,6 @@ function acceptedContexts({ contexts }: AssociateRequest, answers: readonly Answ
 }
 
 const incoming = (socket: Socket): AsyncIterable<Uint8Array> => socket.iterator({ destroyOnReturn: false });
-
-async function sent(socket: Socket, bytes: Buffer): Promise<void> {
-  // A connection that is closed already says nothing more, so it must not be waited for.
-  if (socket.destroyed || socket.write(bytes) || socket.destroyed) return;
-  await Promise.race([once(socket, 'drain'), once(socket, 'close')]);
-}
 
 /** Waits for the other side to close, as it should after a release, an abort or a rejection; then does it for it. */
 async function closed(socket: Socket, artimMs: number): Promise<void> {

@@ -18,6 +18,7 @@ import {
   type AssociateRequest,
   type RawPdu,
 } from './pdu.ts';
+import { sent } from './sent.ts';
 
 export type Proposal = { readonly sopClassUid: string; readonly transferSyntaxUid: string };
 
@@ -120,8 +121,7 @@ export async function call(options: CallOptions): Promise<Call> {
     )?.id;
 
   async function put(contextId: number, command: boolean, last: boolean, data: Uint8Array): Promise<void> {
-    socket.write(pdvHeader({ contextId, command, last }, data.length));
-    if (!socket.write(data) && !socket.destroyed) await Promise.race([once(socket, 'drain'), once(socket, 'close')]);
+    await sent(socket, pdvHeader({ contextId, command, last }, data.length), data);
     if (socket.destroyed) throw new CallError(silent ? 'it does not answer' : 'the connection was lost');
   }
 
