@@ -34,8 +34,8 @@ const firstWaitSeconds = 5;
 const longestWaitSeconds = 600;
 /** Ten days of looking every ten minutes; by then somebody has to. */
 const mostLooks = 1_450;
-/** An order whose patient or ServiceRequest is not in the chart within a few hours is remembered by its number alone. */
-const mostChartLooks = 40;
+/** Some charts never show orders: after five minutes theirs is linked by number when its study comes, and not asked for again. */
+const mostChartLooks = 6;
 const pruneEveryMs = 3_600_000;
 
 export function examWatch(options: ExamWatchOptions): ExamWatch {

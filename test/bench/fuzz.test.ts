@@ -7,7 +7,7 @@ const few = 3000;
 
 describe('damaged inputs', () => {
   test('come in every format that is read from outside', () => {
-    expect(fuzzerFiles()).toEqual(expect.arrayContaining(['dicom.ts', 'multipart.ts']));
+    expect(fuzzerFiles()).toEqual(expect.arrayContaining(['dicom.ts', 'mllp.ts', 'multipart.ts']));
   });
 
   test.each(fuzzerFiles())('%s: none is read as something that it is not', async (file) => {

@@ -201,6 +201,11 @@ describe('notifications', () => {
     expect(studies.events.map(({ studyUid }) => studyUid)).toEqual([uidOf(study)]);
   });
 
+  it('with the number of pictures that the chart counts', async () => {
+    await send(idOnly(1, await arrive({ numberOfInstances: 3 })));
+    expect(studies.events[0]!.instanceCount).toBe(3);
+  });
+
   it('in the R4B form, which some servers send', async () => {
     const study = await arrive();
     const body = {
@@ -330,6 +335,33 @@ describe('what must not be lost', () => {
     expect((await send(idOnly(1, study))).status).toBe(502);
     await chart.start();
     expect((await send(idOnly(1, study))).status).toBe(200);
+  });
+});
+
+describe('a subscription that the server gave up', () => {
+  const withStatus = (bundle: ReturnType<typeof notification>, status: string) => {
+    parametersOf(bundle).find(({ name }) => name === 'status')!.valueCode = status;
+    return bundle;
+  };
+  const versionOf = async () => (await chart.all('Subscription'))[0]!.meta!.versionId;
+
+  it.each(['error', 'off'])('is asked for again when a notification says %s', async (status) => {
+    await started();
+    await send(notification('handshake', 0));
+    const before = await versionOf();
+    expect((await send(withStatus(notification('heartbeat', 0), status))).status).toBe(200);
+    expect(source.state().kind).toBe('requested');
+    await until(async () => (await versionOf()) !== before);
+    expect((await chart.all('Subscription'))[0]!.status).toBe('requested');
+    await send(notification('handshake', 0));
+    expect(source.state().kind).toBe('active');
+  });
+
+  it('still delivers what the notification tells of', async () => {
+    await started();
+    const study = await arrive();
+    expect((await send(withStatus(idOnly(1, study), 'error'))).status).toBe(200);
+    expect(studies.events.map(({ studyUid }) => studyUid)).toEqual([uidOf(study)]);
   });
 });
 

@@ -21,8 +21,9 @@ create table wetread.expected_exam (
   first_heard_at timestamptz not null default now(),
   heard_at timestamptz not null default now()
 );
-create index expected_exam_numbers on wetread.expected_exam using gin (numbers);
-create index expected_exam_studies on wetread.expected_exam using gin (study_uids);
+-- Every announcement and every message looks here: entries must not wait in GIN's pending list, which is read from end to end.
+create index expected_exam_numbers on wetread.expected_exam using gin (numbers) with (fastupdate = off);
+create index expected_exam_studies on wetread.expected_exam using gin (study_uids) with (fastupdate = off);
 create index expected_exam_accession on wetread.expected_exam (accession);
 create index expected_exam_due on wetread.expected_exam (look_at) where look_at is not null;
 create index expected_exam_age on wetread.expected_exam (heard_at);
