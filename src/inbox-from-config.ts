@@ -102,6 +102,8 @@ export function theReceivers(
   };
 }
 
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127(\.\d+){3}$/.test(host);
+
 function theDimse(
   config: Config,
   parts: { readonly inbox: ReturnType<typeof inbox>; readonly logger: Logger },
@@ -110,6 +112,12 @@ function theDimse(
   if (port === undefined) return undefined;
   if (config.WETREAD_DIMSE_CALLERS.length === 0)
     throw new WetreadError('config.invalid', 'WETREAD_DIMSE_PORT needs WETREAD_DIMSE_CALLERS: nobody could call');
+  const anybody = config.WETREAD_DIMSE_CALLERS.some(({ from }) => from === '*');
+  if (anybody && !isLoopback(config.WETREAD_DIMSE_HOST) && config.WETREAD_DIMSE_TLS_CLIENT_CA_FILE === undefined)
+    throw new WetreadError(
+      'config.invalid',
+      'WETREAD_DIMSE_CALLERS lets every address in and WETREAD_DIMSE_HOST is reachable from other machines: name addresses, or set WETREAD_DIMSE_TLS_CLIENT_CA_FILE',
+    );
   const { cert, key, ca } = readTlsMaterial(
     {
       cert: config.WETREAD_DIMSE_TLS_CERT_FILE,
