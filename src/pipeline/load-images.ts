@@ -54,6 +54,10 @@ async function* everything(
   }
 }
 
+/** Files that are being decoded: one while the models work on the one before it, and one more for a second core. */
+const decodedAtOnce = 2;
+
+/** In the order of the files. */
 async function* decoded(
   decoder: ImageDecoder,
   study: StudyUid,
@@ -61,20 +65,34 @@ async function* decoded(
   signal: AbortSignal,
   framesOf: () => readonly number[] | undefined = () => undefined,
 ): AsyncGenerator<GreyImage | WetreadError> {
-  for await (const file of files) {
-    try {
-      for await (const image of decoder.frames(file, framesOf(), signal)) {
-        if (image.studyUid !== study) {
-          throw new WetreadError('archive.bad-answer', 'an object of another study came back');
-        }
-        yield image;
-      }
-    } catch (thrown) {
-      const error = asWetreadError(thrown);
-      // A fault of the file is this picture's alone; anything else may pass and stops the whole job.
-      if (!error.code.startsWith('dicom.')) throw error;
-      yield error;
+  const coming: AsyncIterableIterator<GreyImage, void, void>[] = [];
+  try {
+    for await (const file of files) {
+      const only = framesOf();
+      coming.push(ahead((until) => decoder.frames(file, only, until), 1, signal));
+      if (coming.length === decodedAtOnce) yield* picturesOf(coming.shift()!, study);
     }
+    for (let next = coming.shift(); next !== undefined; next = coming.shift()) yield* picturesOf(next, study);
+  } finally {
+    await Promise.all(coming.map((one) => one.return?.()));
+  }
+}
+
+async function* picturesOf(
+  frames: AsyncIterableIterator<GreyImage, void, void>,
+  study: StudyUid,
+): AsyncGenerator<GreyImage | WetreadError> {
+  try {
+    for await (const image of frames) {
+      if (image.studyUid !== study)
+        throw new WetreadError('archive.bad-answer', 'an object of another study came back');
+      yield image;
+    }
+  } catch (thrown) {
+    const error = asWetreadError(thrown);
+    // A fault of the file is this picture's alone; anything else may pass and stops the whole job.
+    if (!error.code.startsWith('dicom.')) throw error;
+    yield error;
   }
 }
 

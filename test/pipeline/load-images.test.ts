@@ -128,7 +128,7 @@ describe('a few pictures ahead', () => {
   });
 
   test('a fault of the archive comes behind the pictures before it', async () => {
-    const pictures = stream([1, 201]);
+    const pictures = stream([1, 2, 201]);
     await settle();
     expect((await pictures.next()).value).toMatchObject({ kind: 'picture' });
     await expect(pictures.next()).rejects.toMatchObject({ code: 'archive.incomplete' });
