@@ -3,10 +3,16 @@ import type { BodyRegion } from './study.ts';
 
 /** In the order they are tried: a "lumbosacral spine and pelvis" film is a lumbar one. */
 const patterns: readonly (readonly [BodyRegion, RegExp])[] = [
-  ['whole-spine', /\b(whole|full|total|entire)[ -]?spine\b|\bscoliosis\b|\bEOS\b|^WSPINE$/i],
-  ['lumbar-spine', /\b(lumb\w*|l-?spine|lspine|ls spine|lsspine|low back|lower back|tlspine)\b/i],
-  ['thoracic-spine', /\b(thoracic spine|t-?spine|tspine|dorsal spine|thoracolumbar)\b/i],
-  ['cervical-spine', /\b(cervical|c-?spine|cspine|neck)\b/i],
+  ['whole-spine', /\b(whole|full|total|entire)[ -]?spine\b|\bscoliosis\b|\bEOS\b|\bGWS\b|^WSPINE$/i],
+  [
+    'lumbar-spine',
+    /\b(lumb\w*|lomb\w*|lws|lendenwirbel\w*|l-?spine|lspine|ls spine|lsspine|low back|lower back|tlspine)\b/i,
+  ],
+  [
+    'thoracic-spine',
+    /\b(thoracic spine|t-?spine|tspine|dorsal spine|thoracolumbar|bws|brustwirbel\w*|(rachis|columna|colonna) (dorsa\w*|tor[aá]cica))\b/i,
+  ],
+  ['cervical-spine', /\b(cervic\w*|hws|halswirbel\w*|c-?spine|cspine|neck)\b/i],
   ['chest', /\b(chest|thorax|lungs?|cxr)\b/i],
   ['pelvis', /\b(pelvis|hips?|sacrum|sacroiliac)\b/i],
   [

@@ -13,6 +13,13 @@ test.each([
   ['Left knee', 'limb'],
   ['PELVIS', 'pelvis'],
   ['HIP', 'pelvis'],
+  ['MRT LWS nativ', 'lumbar-spine'],
+  ['IRM rachis lombaire', 'lumbar-spine'],
+  ['RM colonna lombosacrale', 'lumbar-spine'],
+  ['HWS sag', 'cervical-spine'],
+  ['RM columna cervical', 'cervical-spine'],
+  ['BWS', 'thoracic-spine'],
+  ['rachis dorsal', 'thoracic-spine'],
   ['', 'other'],
   ['Slumber study', 'other'],
 ])('%s is %s', (text, region) => {
