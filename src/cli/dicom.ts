@@ -16,7 +16,9 @@ type FileReport =
   | {
       readonly file: string;
       readonly error: { readonly code: ErrorCode; readonly message: string; readonly next: string };
-    };
+    }
+  /** Not a matter of DICOM: the path is wrong. */
+  | { readonly file: string; readonly error: { readonly code: 'unreadable'; readonly message: string } };
 
 export const command: Command = {
   name: 'dicom',
@@ -35,7 +37,7 @@ colour interleaved, no look-up table applied. For a file that cannot be read: th
   --png FILE   writes the first frame as a reader would see it (one file only)
   --seconds N  longest time for one file; on some damaged files a decoder never ends (default: ${patience}, as in the service)
 
-Exits 1 when a file cannot be read.`,
+Exits 1 when a file was refused, 2 when a path could not be opened; the others are described all the same.`,
   async run(args, io) {
     const { values, positionals: files } = readArgs(
       args,
@@ -62,26 +64,34 @@ Exits 1 when a file cannot be read.`,
     try {
       for (const file of files) {
         const bytes = await contentsOf(file);
-        const report = await reportOf(decoder, file, bytes);
+        const report =
+          bytes instanceof Uint8Array ? await reportOf(decoder, file, bytes) : unreadable(file, bytes.reason);
         reports.push(report);
         if (!values.json) io.stdout.write(`${plain(report)}\n`);
-        if (values.png !== undefined && !('error' in report)) await writeFile(values.png, await pngOf(decoder, bytes));
+        if (values.png !== undefined && bytes instanceof Uint8Array && !('error' in report))
+          await writeFile(values.png, await pngOf(decoder, bytes));
       }
     } finally {
       await decoder.close();
     }
     if (values.json) io.stdout.write(`${JSON.stringify(reports)}\n`);
-    return reports.some((report) => 'error' in report) ? 1 : 0;
+    const codes = reports.flatMap((report) => ('error' in report ? [report.error.code] : []));
+    return codes.includes('unreadable') ? 2 : codes.length > 0 ? 1 : 0;
   },
 };
 
-async function contentsOf(file: string): Promise<Uint8Array> {
+async function contentsOf(file: string): Promise<Uint8Array | { readonly reason: string }> {
   try {
     return await readFile(file);
   } catch (cause) {
-    throw new UsageError(`cannot read ${file}: ${(cause as NodeJS.ErrnoException).code}`, { cause });
+    return { reason: (cause as NodeJS.ErrnoException).code ?? String(cause) };
   }
 }
+
+const unreadable = (file: string, reason: string): FileReport => ({
+  file,
+  error: { code: 'unreadable', message: `cannot be opened: ${reason}` },
+});
 
 async function reportOf(decoder: DecoderPool, file: string, bytes: Uint8Array): Promise<FileReport> {
   try {
@@ -93,9 +103,11 @@ async function reportOf(decoder: DecoderPool, file: string, bytes: Uint8Array): 
 }
 
 function plain(report: FileReport): string {
-  if ('error' in report)
-    return `${report.file}\n  ${report.error.code}: ${report.error.message}\n  ${report.error.next}`;
-  const { spacing } = report;
+  if ('error' in report) {
+    const next = 'next' in report.error ? `\n  ${report.error.next}` : '';
+    return `${report.file}\n  ${report.error.code}: ${report.error.message}${next}`;
+  }
+  const { spacing, position, orientation } = report;
   const lines = [
     `SOP class        ${report.sopClassUid ?? '(none)'}`,
     `transfer syntax  ${report.transferSyntaxUid}`,
@@ -103,6 +115,8 @@ function plain(report: FileReport): string {
     `bits             ${report.bitsStored} of ${report.bitsAllocated}, ${report.signed ? 'signed' : 'unsigned'}`,
     `photometric      ${report.photometric}`,
     `spacing          ${spacing === undefined ? 'unknown' : `${spacing.rowMm} × ${spacing.columnMm} mm (${spacing.plane} plane)`}`,
+    ...(position === undefined ? [] : [`position         ${position.join(', ')} mm`]),
+    ...(orientation === undefined ? [] : [`orientation      ${orientation.join(', ')}`]),
     `stored values    ${report.minimum} to ${report.maximum}`,
     `SHA-256          ${report.sha256}`,
   ];

@@ -69,6 +69,24 @@ describe('wetread dicom', () => {
     expect(plain.stdout).toContain(expectations['rgb']?.sha256);
   });
 
+  test('describes the others when a path is wrong', async () => {
+    const { exitCode, stdout } = await run('/no/such/file', path('rgb'), folder, '--json');
+    expect(exitCode).toBe(2);
+    expect(JSON.parse(stdout)).toMatchObject([
+      { file: '/no/such/file', error: { code: 'unreadable', message: 'cannot be opened: ENOENT' } },
+      { sha256: expectations['rgb']?.sha256 },
+      { error: { code: 'unreadable', message: 'cannot be opened: EISDIR' } },
+    ]);
+  });
+
+  test('tells where a slice lies', async () => {
+    const { stdout } = await run('--json', path('enhanced-mr'));
+    expect(JSON.parse(stdout)).toMatchObject([
+      { frames: 3, position: [0, -80, 120], orientation: [0, 1, 0, 0, 0, -1], spacing: { rowMm: 0.5 } },
+    ]);
+    expect((await run(path('enhanced-mr'))).stdout).toContain('position         0, -80, 120 mm');
+  });
+
   test('draws the picture as a reader would see it', async () => {
     const out = join(folder, 'out.png');
     expect((await run(path('grey8-monochrome1'), '--png', out)).exitCode).toBe(0);
