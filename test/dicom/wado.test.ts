@@ -234,6 +234,29 @@ describe('single objects', () => {
   });
 });
 
+test('an answer waits for its reader: a study is never held as a whole', async () => {
+  const film = fixture('grey12');
+  const uid = String(readPart10(film).dataset['00080018']?.Value?.[0]);
+  const megabytes = Buffer.alloc(1024 * 1024);
+  let written = 0;
+  const { archive } = await archiveThat(async ({ path }, response) => {
+    if (path.includes('/instances')) return dicomJson(response, [{ '00080018': { vr: 'UI', Value: [uid] } }]);
+    response.writeHead(200, { 'content-type': 'multipart/related; type="application/dicom"; boundary=edge' });
+    response.write(Buffer.concat([Buffer.from('--edge\r\n\r\n'), film, Buffer.from('\r\n--edge\r\n\r\n')]));
+    for (; written < 300 && !response.destroyed; written += 1)
+      if (!response.write(megabytes))
+        await new Promise((resolve) => response.once('drain', resolve).once('close', resolve));
+    return response.end();
+  });
+  for await (const file of archive.fetchSeries(study, series)) {
+    expect(file.length).toBe(film.length);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    // Some fit into the buffers of the two sockets.
+    expect(written).toBeLessThan(40);
+    break;
+  }
+});
+
 describe('frames', () => {
   const framesOf = async (parts: readonly string[]) => {
     const { body, ...headers } = octets(...parts);

@@ -269,6 +269,28 @@ describe('a claim', () => {
   });
 });
 
+test('two processes of ours share the work and do none of it twice', async () => {
+  const items = Array.from({ length: 5 }, fresh);
+  for (const { uid, study } of items) await worklist.schedule({ uid, studies: [study] });
+  const announced: string[] = [];
+  const register = {
+    announce: async (event: Parameters<Store['register']['announce']>[0]) => {
+      const answer = await store.register.announce(event);
+      if (answer === 'queued') announced.push(event.studyUid);
+      return answer;
+    },
+    get: store.register.get,
+  };
+  const pair = [source({ register }), source({ register })];
+  const both = () => Promise.all(pair.map((one) => one.once()));
+  await both();
+  expect(announced.toSorted()).toEqual(items.map(({ study }) => study).toSorted());
+  for (const { study } of items) await settle(study);
+  await both();
+  expect(await Promise.all(items.map(({ uid }) => stateOf(uid)))).toEqual(items.map(() => 'COMPLETED'));
+  expect(await store.workitems.all()).toEqual([]);
+});
+
 describe('events of the worklist', () => {
   /** Claimed, and its study announced. */
   const begins = async (uid: string, study: ReturnType<typeof studyUid>) => {
