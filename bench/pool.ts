@@ -1,6 +1,4 @@
 /** Model runs per second through the pool, against ONNX Runtime called directly with the same threads on the same tensor. */
-import { fork, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { seriesUid, sopUid, studyUid } from '../src/domain/ids.ts';
 import { silentLogger } from '../src/domain/log.ts';
@@ -11,6 +9,7 @@ import { prepare } from '../src/inference/preprocess.ts';
 import { processPool, type PoolJob } from '../src/inference/process-pool.ts';
 import { packsFolder } from '../test/inference/fixture-pack.ts';
 import { onnxFile, resnet50 } from '../test/support/onnx-graph.ts';
+import { bareRuntime } from './bare.ts';
 import type { BenchRow } from './row.ts';
 
 const models = fileURLToPath(new URL('../models', import.meta.url));
@@ -59,7 +58,7 @@ async function benchPack(pack: LoadedPack): Promise<BenchRow[]> {
   const uids = { studyUid: studyUid('1.2'), seriesUid: seriesUid('1.2.3'), sopUid: sopUid('1.2.3.4'), sopClassUid: '' };
   const job = await packJob(pack.manifest, [{ ...uids, frame: 0, tags: {}, ...film }]);
   const pooled = await thePool(pack, job);
-  const raw = await bareRuntime(pack, job);
+  const raw = await bareRuntime(pack, job, threads);
   const { name } = pack.identity;
   try {
     const seconds = { pooled: [] as number[], raw: [] as number[] };
@@ -115,28 +114,6 @@ async function thePool(pack: LoadedPack, job: PoolJob) {
     },
     close: () => pool.close(),
   };
-}
-
-/** In a process of its own, as the pool's is: a runtime that has been idle in a busy process is slower. */
-async function bareRuntime({ weightsFiles }: LoadedPack, { inputs }: PoolJob) {
-  const child: ChildProcess = fork(fileURLToPath(new URL('./bare-runtime.ts', import.meta.url)), {
-    serialization: 'advanced',
-  });
-  const [[network, tensors]] = Object.entries(inputs) as [[string, (typeof inputs)[string]]];
-  const [[tensor, prepared]] = Object.entries(tensors) as [[string, (typeof tensors)[string]]];
-  const answer = async (order: unknown): Promise<number> => {
-    child.send(order as object);
-    const [seconds] = (await once(child, 'message')) as [number];
-    return seconds;
-  };
-  await answer({
-    weightsFile: weightsFiles[network],
-    threads,
-    tensor,
-    shape: [prepared.bothFacings ? 2 : 1, 1, prepared.rows, prepared.columns],
-    canvas: prepared.data,
-  });
-  return { seconds: (count: number) => answer({ count }), close: () => void child.kill('SIGKILL') };
 }
 
 async function secondsOf(work: () => Promise<unknown>): Promise<number> {

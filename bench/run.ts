@@ -13,6 +13,8 @@ const benches: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   fuzz: async () => (await import('./fuzz.ts')).benchFuzz(),
   pool: async () => (await import('./pool.ts')).benchPool(),
   triton: async () => (await import('./triton.ts')).benchTriton(),
+  infer: async () => (await import('./infer.ts')).benchInfer(),
+  peers: async () => (await import('./peers.ts')).benchPeers(),
   'ct-memory': async () => (await import('./ct-memory.ts')).benchCtMemory(),
 };
 
@@ -54,6 +56,7 @@ else process.stdout.write(`${machine.cores} × ${machine.cpu}, Node ${machine.no
 process.exit(rows.some(({ pass }) => pass === false) ? 1 : 0);
 
 function table(all: readonly BenchRow[]): string {
+  if (all.length === 0) return 'nothing measured';
   const cells = all.map(({ name, value, unit, limit, limitName, ratio, target, pass }) => [
     name,
     `${shown(value)} ${unit}`,
