@@ -1,6 +1,7 @@
 /** Which series, and which slices of them, go to which pack, with the reason for each choice and each refusal. */
 import { considerSeries, type SelectionRule } from '../kit/consider-series.ts';
 import { bestStack, considerStack, type StackCandidate } from '../kit/consider-stack.ts';
+import { asWetreadError } from '../domain/errors.ts';
 import type { SeriesUid, SopUid } from '../domain/ids.ts';
 import type { SelectionNote } from '../domain/outcome.ts';
 import type { Archive } from '../domain/ports.ts';
@@ -46,11 +47,20 @@ export async function selectSeries(
     }
   }
 
+  /** An archive that does not give headers must not keep other packs from their films. */
+  const arranged = async (seriesUid: SeriesUid): Promise<Arrangement> => {
+    try {
+      return arrange(seriesUid, await archive.fetchMetadata(study.studyUid, seriesUid, signal));
+    } catch (thrown) {
+      const { row, code } = asWetreadError(thrown);
+      if (row.retry) throw thrown;
+      return { stacks: [], dropped: [], remarks: [`its headers cannot be had: ${row.says} (${code})`] };
+    }
+  };
   const arrangements = new Map<SeriesUid, Arrangement>();
   for (const { one } of fitting) {
     if (arrangements.has(one.seriesUid)) continue;
-    const headers = await archive.fetchMetadata(study.studyUid, one.seriesUid, signal);
-    arrangements.set(one.seriesUid, arrange(one.seriesUid, headers));
+    arrangements.set(one.seriesUid, await arranged(one.seriesUid));
   }
   for (const [pack, candidates] of Map.groupBy(fitting, ({ pack }) => pack)) {
     const stacks = candidates.flatMap(({ one, why }): Candidate[] => {

@@ -67,7 +67,7 @@ test('the T2 sagittal is found, its middle slices are read in order, and the cho
   const stored = await fetch(`${world.hospitalUrl}/dicom-web/studies`, {
     method: 'POST',
     headers: { 'content-type': contentType },
-    body,
+    body: new Uint8Array(body),
   });
   expect(stored.status).toBe(200);
 

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { metadataOfFile } from '../../src/dicom/volume/file-metadata.ts';
 import { arrangeSeries } from '../../src/dicom/volume/arrange.ts';
+import { WetreadError, type ErrorCode } from '../../src/domain/errors.ts';
 import { seriesUid } from '../../src/domain/ids.ts';
 import type { InstanceMetadata, SeriesSummary, StudySummary } from '../../src/domain/study.ts';
 import type { SelectionRule } from '../../src/kit/consider-series.ts';
@@ -217,5 +218,23 @@ describe('choosing a stack', () => {
     const { chosen, why } = await select([t2Sagittal], mr, [one(1, { modality: 'MR' })], {});
     expect(chosen).toEqual([]);
     expect(why(1)).toEqual(['the series has no objects']);
+  });
+
+  test('goes on with the films when the archive gives no headers, and waits where that may pass', async () => {
+    const without = (code: ErrorCode) =>
+      selectSeries(
+        {
+          packs: [t2Sagittal, lumbar],
+          archive: { fetchMetadata: () => Promise.reject(new WetreadError(code)) },
+          arrange: arrangeSeries,
+        },
+        mr,
+        [one(1, { modality: 'MR' }), one(2, { modality: 'DX' })],
+        AbortSignal.timeout(5000),
+      );
+    const { chosen, notes } = await without('archive.bad-answer');
+    expect(chosen).toEqual([{ pack: 'lumbar', seriesUid: '1.2.3.2' }]);
+    expect(notes.find(({ pack }) => pack === 't2')!.why).toContain('archive.bad-answer');
+    await expect(without('archive.unreachable')).rejects.toMatchObject({ code: 'archive.unreachable' });
   });
 });
