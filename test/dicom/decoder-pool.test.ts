@@ -140,6 +140,7 @@ describe('a thread that', () => {
     ['hangs', 1],
     ['exits', 2],
     ['dies of an error', 3],
+    ['takes memory without end', 4],
   ])('%s costs its own file, and the next one is decoded', async (_, order) => {
     const threads = pool({ workerUrl, timeoutMs: 6000 });
     const [broken, next] = await Promise.allSettled([

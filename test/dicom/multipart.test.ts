@@ -82,6 +82,15 @@ describe('a multipart body', () => {
     ]);
   });
 
+  test('keeps a part without a body from swallowing the next, and takes no boundary for a header', async () => {
+    const empty = Buffer.from(
+      `--${boundary}\r\nContent-Type: application/dicom\r\n\r\n--${boundary}\r\n\r\nabc\r\n--${boundary}--`,
+    );
+    expect((await partsOf(inChunks(empty, [3, 1, 7]))).map((part) => text(part.body))).toEqual(['', 'abc']);
+    const torn = Buffer.from(`--${boundary}\r\nContent-Type: a/b\r\n--${boundary}\r\n\r\nabc\r\n--${boundary}--`);
+    await expect(partsOf(inChunks(torn))).rejects.toMatchObject({ code: 'archive.bad-answer' });
+  });
+
   test('whose part is not as long as it announced is incomplete', async () => {
     const bytes = Buffer.from(`--${boundary}\r\nContent-Length: 4\r\n\r\nabc\r\n--${boundary}--`);
     await expect(partsOf(inChunks(bytes))).rejects.toMatchObject({ code: 'archive.incomplete' });
