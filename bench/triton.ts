@@ -18,7 +18,7 @@ const models = fileURLToPath(new URL('../models', import.meta.url));
 const threads = 2;
 /** Short rounds take turns, so that whatever else the machine does falls on all alike. */
 const rounds = 6;
-const filmsAtOnce = 8;
+const filmsAtOnce = 4;
 
 type Way = { readonly name: string; readonly options: Partial<PoolOptions> };
 

@@ -21,6 +21,7 @@ export function grpcTransport(choice: ServerChoice): KserveTransport {
     fields.some((one) => one.field === 1 && one.kind === 'varint' && one.value !== 0n);
 
   return {
+    serverLive: async (signal) => isTrue(await ask('ServerLive', new ProtoWriter(), signal)),
     serverReady: async (signal) => isTrue(await ask('ServerReady', new ProtoWriter(), signal)),
     async serverMetadata(signal) {
       const fields = await ask('ServerMetadata', new ProtoWriter(), signal);

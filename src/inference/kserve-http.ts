@@ -108,6 +108,7 @@ export function httpTransport({ url, authorization, requestsAtOnce }: ServerChoi
   }
 
   return {
+    serverLive: (signal) => isReady('/v2/health/live', signal),
     serverReady: (signal) => isReady('/v2/health/ready', signal),
     serverMetadata: (signal) => askJson('/v2', serverMetadata, signal),
     modelReady: (model, signal) => isReady(`${pathOf(model)}/ready`, signal),

@@ -19,6 +19,7 @@ export type ModelConfiguration = {
 
 /** One way of speaking the protocol; every method throws `model.server-*` or `model.run-failed`. */
 export interface KserveTransport {
+  serverLive(signal: AbortSignal): Promise<boolean>;
   serverReady(signal: AbortSignal): Promise<boolean>;
   serverMetadata(signal: AbortSignal): Promise<{ readonly name: string; readonly version: string }>;
   modelReady(model: ModelName, signal: AbortSignal): Promise<boolean>;

@@ -49,7 +49,12 @@ async function openServed(spec: NetworkSpec, transport: KserveTransport, choice:
   const model = { name: servedNameOf(spec), version: servedVersionOf(spec) };
   await asking(async () => {
     if (await transport.serverReady(signal)) return;
-    throw new WetreadError('model.server-unreachable', `${choice.url} is alive, but not ready`);
+    const alive = await transport.serverLive(signal);
+    // It may be loading its models; if that lasts, its log tells which one fails.
+    throw new WetreadError(
+      'model.server-unreachable',
+      `${choice.url} is ${alive ? 'alive, but not ready' : 'not alive'}`,
+    );
   });
   const server = await asking(() => transport.serverMetadata(signal));
   await asking(async () => {

@@ -52,6 +52,14 @@ describe.each([
     expect(await network.run(feeds)).toEqual({ same: feeds['image'] });
   });
 
+  test('is waited for while it loads its models, and told to be alive when it does not end', async () => {
+    expect((await opened({ loading: 2 })).facts.server).toBeDefined();
+    await expect(opened({ loading: 9 })).rejects.toMatchObject({
+      code: 'model.server-unreachable',
+      detail: expect.stringMatching(/is alive, but not ready$/) as string,
+    });
+  });
+
   test('is refused when it serves other versions', async () => {
     await expect(opened({ versions: ['1', '2000000'] })).rejects.toMatchObject({
       code: 'model.server-mismatch',
@@ -106,11 +114,9 @@ describe.each([
 
   test('is asked no more at once than was set', async () => {
     const { network, server } = await opened({}, { deadlineMs: 1_500 });
-    const before = server.asked;
-    server.misbehave('silent', 'silent', 'silent');
-    await Promise.allSettled([network.run(feeds), network.run(feeds), network.run(feeds), network.run(feeds)]);
-    // Two were silent until the deadline, which was everybody's.
-    expect(server.asked).toBe(before + 2);
+    server.misbehave('silent', 'silent');
+    await Promise.allSettled(Array.from({ length: 8 }, () => network.run(feeds)));
+    expect(server.mostAtOnce).toBe(2);
   });
 
   test('that is not there is told as unreachable', async () => {

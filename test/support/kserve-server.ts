@@ -8,6 +8,8 @@ export type KserveServerOptions = {
   readonly versions?: readonly string[];
   /** Asked for with each request. */
   readonly authorization?: string;
+  /** Alive, but still loading its models, for so many questions whether it is ready. */
+  readonly loading?: number;
   /** Answers with numbers in JSON, as servers without the binary extension do. */
   readonly withoutBinary?: boolean;
 };
@@ -19,6 +21,8 @@ export type KserveServer = {
   readonly url: string;
   /** Requests to infer. */
   readonly asked: number;
+  /** The most of them that were open at one time. */
+  readonly mostAtOnce: number;
   /** Taken one by one by the next requests to infer; then all goes well. */
   misbehave(...faults: readonly Misbehaviour[]): void;
   close(): Promise<void>;
@@ -29,7 +33,10 @@ const grpcStatusOf: Readonly<Record<number, number>> = { 400: 3, 401: 16, 403: 7
 
 export async function httpKserveServer(options: KserveServerOptions = {}): Promise<KserveServer> {
   const faults: Misbehaviour[] = [];
+  let loading = options.loading ?? 0;
   let asked = 0;
+  let openNow = 0;
+  let mostAtOnce = 0;
   const server = createHttpServer((request, response) => void serve(request, response));
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -40,7 +47,8 @@ export async function httpKserveServer(options: KserveServerOptions = {}): Promi
     if (options.authorization !== undefined && request.headers.authorization !== options.authorization)
       return json(401, { error: 'who are you?' });
     if (path === '/v2') return json(200, { name: 'small', version: '1', extensions: [] });
-    if (path.endsWith('/ready')) return void response.writeHead(200).end();
+    if (path === '/v2/health/ready' && loading-- > 0) return void response.writeHead(503).end();
+    if (path.endsWith('/ready') || path.endsWith('/live')) return void response.writeHead(200).end();
     if (path.endsWith('/config')) return json(404, { error: 'no such extension' });
     if (!path.endsWith('/infer')) {
       const tensors = (name: string) => [{ name, datatype: 'FP32', shape }];
@@ -51,6 +59,9 @@ export async function httpKserveServer(options: KserveServerOptions = {}): Promi
       });
     }
     asked += 1;
+    openNow += 1;
+    mostAtOnce = Math.max(mostAtOnce, openNow);
+    response.once('close', () => (openNow -= 1));
     const fault = faults.shift();
     if (typeof fault === 'number') return json(fault, { error: `told to say ${fault}` });
     if (fault === 'cut') return void request.socket.destroy();
@@ -77,6 +88,9 @@ export async function httpKserveServer(options: KserveServerOptions = {}): Promi
     get asked() {
       return asked;
     },
+    get mostAtOnce() {
+      return mostAtOnce;
+    },
     misbehave: (...more) => void faults.push(...more),
     close: () =>
       new Promise((resolve) => {
@@ -88,8 +102,11 @@ export async function httpKserveServer(options: KserveServerOptions = {}): Promi
 
 export async function grpcKserveServer(options: KserveServerOptions = {}): Promise<KserveServer> {
   const faults: Misbehaviour[] = [];
+  let loading = options.loading ?? 0;
   const sessions = new Set<{ destroy(): void }>();
   let asked = 0;
+  let openNow = 0;
+  let mostAtOnce = 0;
   const server = createHttp2Server();
   server.on('session', (session) => {
     sessions.add(session);
@@ -123,7 +140,8 @@ export async function grpcKserveServer(options: KserveServerOptions = {}): Promi
       stream.end(Buffer.concat([prefix, short ? pieces.subarray(0, -4) : pieces]));
     };
     if (options.authorization !== undefined && authorization !== options.authorization) return refuse(16);
-    if (method === 'ServerReady' || method === 'ModelReady') return answer(new ProtoWriter().integer(1, 1));
+    if (method === 'ServerReady' && loading-- > 0) return answer(new ProtoWriter());
+    if (/^(ServerLive|ServerReady|ModelReady)$/.test(method)) return answer(new ProtoWriter().integer(1, 1));
     if (method === 'ServerMetadata') return answer(new ProtoWriter().text(1, 'small').text(2, '1'));
     if (method === 'ModelConfig') return refuse(12);
     if (method === 'ModelMetadata') {
@@ -137,6 +155,9 @@ export async function grpcKserveServer(options: KserveServerOptions = {}): Promi
       return answer(metadata);
     }
     asked += 1;
+    openNow += 1;
+    mostAtOnce = Math.max(mostAtOnce, openNow);
+    stream.once('close', () => (openNow -= 1));
     const fault = faults.shift();
     if (typeof fault === 'number') return refuse(grpcStatusOf[fault] ?? 2);
     if (fault === 'cut') return stream.session?.destroy();
@@ -154,6 +175,9 @@ export async function grpcKserveServer(options: KserveServerOptions = {}): Promi
     url: `grpc://127.0.0.1:${port}`,
     get asked() {
       return asked;
+    },
+    get mostAtOnce() {
+      return mostAtOnce;
     },
     misbehave: (...more) => void faults.push(...more),
     close: () =>
