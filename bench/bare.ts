@@ -1,6 +1,7 @@
 /** ONNX Runtime and nothing else on a pack's prepared picture: the limit that benches of the models compare with. */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { LoadedPack } from '../src/inference/load-packs.ts';
 import type { PackJob } from '../src/inference/pack-job.ts';
@@ -24,5 +25,18 @@ export async function bareRuntime({ weightsFiles }: LoadedPack, { inputs }: Pack
     shape: [prepared.bothFacings ? 2 : 1, 1, prepared.rows, prepared.columns],
     canvas: prepared.data,
   });
-  return { seconds: (count: number) => answer({ count }), close: () => void child.kill('SIGKILL') };
+  return {
+    seconds: (count: number) => answer({ count }),
+    processorSeconds: () => processorSeconds(child.pid),
+    close: () => void child.kill('SIGKILL'),
+  };
+}
+
+/** What a process has worked, its threads included: proc_pid_stat(5), fields 14 and 15, in ticks of which Linux counts 100 a second. */
+export function processorSeconds(pid: number | undefined): number {
+  if (pid === undefined) return 0;
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  // The name in field 2 may hold spaces; the fields after it are counted from its closing bracket.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
