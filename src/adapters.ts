@@ -102,6 +102,7 @@ export const theModels = (
     processes: config.WETREAD_INFERENCE_PROCESSES,
     threads: config.WETREAD_INFERENCE_THREADS,
     provider: config.WETREAD_EXECUTION_PROVIDER,
+    maxRssBytes: config.WETREAD_MODEL_MEMORY_MB * 2 ** 20,
     batch: { most: config.WETREAD_BATCH_PICTURES, waitMs: config.WETREAD_BATCH_WAIT_MS },
     ...theInferenceServer(config),
     logger,

@@ -328,6 +328,14 @@ const schema = z.object({
     .max(256)
     .default(2)
     .describe('Threads of each model process.'),
+  WETREAD_MODEL_MEMORY_MB: z.coerce
+    .number()
+    .int()
+    .min(256)
+    .default(4096)
+    .describe(
+      'Memory above which a model process is replaced when its picture is read; half as much again ends it in mid-run.',
+    ),
   WETREAD_DECODER_THREADS: z.coerce.number().int().min(1).max(64).default(1).describe('Threads that decode pictures.'),
   WETREAD_STUDIES_AT_ONCE: z.coerce
     .number()

@@ -214,7 +214,7 @@ export const errorTable = {
   },
   'model.memory-exceeded': {
     says: 'The model took more memory than it may and was stopped.',
-    next: 'The pack needs a smaller batch or a smaller network, or the process more memory.',
+    next: 'Raise WETREAD_MODEL_MEMORY_MB if there is memory; else the pack needs a smaller network or batch.',
     status: 500,
     retry: false,
   },
