@@ -9,6 +9,7 @@ import {
   type Types,
 } from '@cornerstonejs/core';
 import { init as startLoader, wadouri } from '@cornerstonejs/dicom-image-loader';
+import { demandWholePicture } from './whole-picture.ts';
 
 export type Box = { readonly left: number; readonly top: number; readonly right: number; readonly bottom: number };
 /** Image coordinates as in DICOM: the centre of the first pixel is (0.5, 0.5). */
@@ -70,7 +71,7 @@ export function makeFilm(surface: HTMLDivElement, onMove: () => void): Film {
       const imageId = `${wadouri.fileManager.add(new Blob([file]))}${frame > 0 ? `?frame=${frame + 1}` : ''}`;
       // Parsed, then decoded, each on its own: the loader and setStack never settle when either fails on the way.
       const { url } = wadouri.parseImageId(imageId);
-      await withinTime(wadouri.dataSetCacheManager.load(url, wadouri.loadFileRequest, imageId));
+      demandWholePicture(await withinTime(wadouri.dataSetCacheManager.load(url, wadouri.loadFileRequest, imageId)));
       await withinTime(imageLoader.loadAndCacheImage(imageId));
       await viewport.setStack([imageId]);
       const { dimensions } = viewport.getImageData();
