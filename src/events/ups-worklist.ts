@@ -156,8 +156,8 @@ export function upsWorklist(options: UpsWorklistOptions): UpsWorklist {
           )
         : await worklist.cancel(workitem, transaction, ending, signal);
     if (!told) return lost(workitem);
-    logger.info(ending.kind === 'done' ? 'workitem completed' : 'workitem given up', { workitem, why: ending.says });
     await claims.end(workitem);
+    logger.info(ending.kind === 'done' ? 'workitem completed' : 'workitem given up', { workitem, why: ending.says });
   }
 
   /** Somebody with more rights has ended it; the study is read all the same, for whoever else waits for it. */
