@@ -112,8 +112,16 @@ function chooseStack(
     const others = found!.against.size === 0 ? '' : `; the best of ${found!.against.size + 1} that fit`;
     return { ...note, why: [`${why}; ${given}${others}`, ...oddities(candidate.arrangement)].join('; ') };
   });
-  if (found === undefined || slices === undefined) return { explained };
-  return { taken: { pack: pack.name, seriesUid: found.best.stack.seriesUid, slices }, explained };
+  if (found === undefined || slices === undefined) return { explained: once(explained) };
+  return { taken: { pack: pack.name, seriesUid: found.best.stack.seriesUid, slices }, explained: once(explained) };
+}
+
+/** A series of hundreds of passes would say the same hundreds of times. */
+function once(notes: readonly SelectionNote[]): SelectionNote[] {
+  return [...Map.groupBy(notes, ({ seriesUid, why }) => `${seriesUid} ${why}`).values()].map((same) => ({
+    ...same[0]!,
+    ...(same.length > 1 && { why: `${same.length} stacks: ${same[0]!.why}` }),
+  }));
 }
 
 function slicesOf(stack: Stack, wanted: SlicesWanted): ChosenSlice[] {

@@ -4,30 +4,32 @@ import type { Arrangement, DroppedFrame, Stack, Vector } from '../../domain/slic
 import type { InstanceMetadata } from '../../domain/study.ts';
 import { affineOf } from './affine.ts';
 import { frameHeadersOf, type FrameHeader } from './frame-header.ts';
-import { measureCorners, measurePlaces } from './measure.ts';
+import { largest, measureCorners, measurePlaces, smallest } from './measure.ts';
 import { lieOf, type Lie } from './plane.ts';
 import { scoutBy } from './scout.ts';
 import { sequenceOf } from './sequence.ts';
-import { inTime, splitByHeader, splitRepeats, splitSideBySide, type Group } from './split.ts';
+import { inTime, splitByHeader, splitRepeats, splitSideBySide, type Drop, type Group } from './split.ts';
 import { dot } from './vector.ts';
 
 export function arrangeSeries(series: SeriesUid, objects: readonly InstanceMetadata[]): Arrangement {
   const dropped: DroppedFrame[] = [];
   const remarks: string[] = [];
-  const drop = (frames: readonly FrameHeader[], why: string) =>
-    dropped.push(...frames.map(({ sopUid, frame }) => ({ sopUid, frame, why })));
+  const drop: Drop = (frames, why) => {
+    for (const { sopUid, frame } of frames) dropped.push({ sopUid, frame, why });
+  };
 
   const once = [...new Map(objects.map((object) => [object.sopUid, object])).values()];
   if (once.length < objects.length) remarks.push(`${objects.length - once.length} objects are listed twice`);
   const left = leaveOut(once.flatMap(frameHeadersOf), drop);
 
-  const groups = splitByHeader(left).flatMap((group) => placed(group, drop, remarks));
+  const groups = splitByHeader(left, drop).flatMap((group) => placed(group, drop, remarks));
   const scout = scoutBy(
     groups.map(({ group, lie }) => ({ count: group.frames.length, normal: lie?.normal })),
     left,
   );
   if (scout?.sure === true) {
-    drop(left, scout.why);
+    // What was left out before has its reason.
+    for (const { group } of groups) drop(group.frames, scout.why);
     return { stacks: [], dropped, remarks };
   }
   if (scout !== undefined) remarks.push(scout.why);
@@ -44,19 +46,14 @@ export function arrangeSeries(series: SeriesUid, objects: readonly InstanceMetad
   return { stacks, dropped, remarks };
 }
 
-type Drop = (frames: readonly FrameHeader[], why: string) => void;
-
 /** What no stack is made of. */
 function leaveOut(frames: readonly FrameHeader[], drop: Drop): FrameHeader[] {
+  const someAreGrey = frames.some(({ object }) => (object.samplesPerPixel ?? 1) === 1);
   const reasons: readonly (readonly [string, (frame: FrameHeader) => boolean])[] = [
     ['Image Type says LOCALIZER', ({ imageType }) => imageType.includes('LOCALIZER')],
     ['it is no picture', ({ object }) => object.rows === undefined && object.columns === undefined],
     // A page of the dose report, a coloured map: beside grey slices it is no slice.
-    [
-      'it is in colour',
-      ({ object }) =>
-        (object.samplesPerPixel ?? 1) > 1 && frames.some(({ object: other }) => (other.samplesPerPixel ?? 1) === 1),
-    ],
+    ['it is in colour', ({ object }) => someAreGrey && (object.samplesPerPixel ?? 1) > 1],
   ];
   let left = [...frames];
   for (const [why, applies] of reasons) {
@@ -75,10 +72,11 @@ type Placed = {
 
 /** Decides what orders a group, and takes apart what lies at the same places. */
 function placed(group: Group, drop: Drop, remarks: string[]): Placed[] {
-  const sure = group.frames.filter(({ position, orientation }) => position !== undefined && orientation !== undefined);
+  const saysWhere = ({ position, orientation }: FrameHeader) => position !== undefined && orientation !== undefined;
+  const sure = group.frames.filter(saysWhere);
   const lie = sure[0]?.orientation && lieOf(sure[0].orientation);
   if (lie === undefined) return [unplaced(group, remarks)];
-  const nowhere = group.frames.filter((frame) => !sure.includes(frame));
+  const nowhere = group.frames.filter((frame) => !saysWhere(frame));
   if (nowhere.length > 0) drop(nowhere, 'Image Position or Orientation (Patient) is missing where others have it');
 
   const { normal } = lie;
@@ -111,7 +109,10 @@ function unplaced(group: Group, remarks: string[]): Placed {
   };
 }
 
-const spread = (values: readonly number[]): number => Math.max(...values) - Math.min(...values);
+/** Who reads an outcome wants to know that there are many. */
+const mostGapsTold = 5;
+
+const spread = (values: readonly number[]): number => largest(values) - smallest(values);
 
 function stackOf(series: SeriesUid, { group, orderedBy, lie, placeOf }: Placed, remarks: string[]): Stack {
   const frames = group.frames.toSorted((a, b) => (placeOf && placeOf(a) - placeOf(b)) || inTime(a, b));
@@ -125,10 +126,13 @@ function stackOf(series: SeriesUid, { group, orderedBy, lie, placeOf }: Placed, 
       : {};
   const here = group.apartBy.length === 0 ? '' : `${group.apartBy.join(', ')}: `;
   const odd = [
-    ...gaps.map(
-      ({ afterIndex, distanceMm, missing }) =>
-        `${missing} slice${missing === 1 ? '' : 's'} missing after slice ${afterIndex + 1} (${distanceMm.toFixed(1)} mm)`,
-    ),
+    ...gaps
+      .slice(0, mostGapsTold)
+      .map(
+        ({ afterIndex, distanceMm, missing }) =>
+          `${missing} slice${missing === 1 ? '' : 's'} missing after slice ${afterIndex + 1} (${distanceMm.toFixed(1)} mm)`,
+      ),
+    gaps.length > mostGapsTold ? `${gaps.length - mostGapsTold} more gaps` : '',
     irregularityMm !== undefined && spacingMm !== undefined && irregularityMm > Math.max(0.1 * spacingMm, 0.05)
       ? `distances differ by up to ${irregularityMm.toFixed(2)} mm from the usual ${spacingMm.toFixed(2)} mm`
       : '',

@@ -24,7 +24,7 @@ export function measurePlaces(places: readonly number[]): Measures {
     return distanceMm >= gapFrom * spacingMm ? [{ afterIndex, distanceMm, missing: Math.max(1, missing) }] : [];
   });
   const even = distances.filter((distance) => distance < gapFrom * spacingMm);
-  const irregularityMm = Math.max(...even.map((distance) => Math.abs(distance - spacingMm)));
+  const irregularityMm = largest(even.map((distance) => Math.abs(distance - spacingMm)));
   return { spacingMm, irregularityMm, gaps };
 }
 
@@ -39,8 +39,8 @@ export function measureCorners(
   const way = first && last && unit(minus(last, first));
   if (first === undefined || way === undefined) return {};
   const tiltDegrees = degreesBetween(way, normal);
-  const sidewaysMm = Math.max(
-    ...corners.map((corner) => {
+  const sidewaysMm = largest(
+    corners.map((corner) => {
       const step = minus(corner, first);
       return length(minus(step, times(way, dot(step, way))));
     }),
@@ -53,3 +53,9 @@ function usual(distances: readonly number[]): number {
   const sorted = distances.toSorted((a, b) => a - b);
   return sorted[(sorted.length - 1) >> 1]!;
 }
+
+/** Math.max takes its numbers as arguments, of which a hundred thousand are too many. */
+export const largest = (values: readonly number[]): number =>
+  values.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY);
+export const smallest = (values: readonly number[]): number =>
+  values.reduce((least, value) => Math.min(least, value), Number.POSITIVE_INFINITY);

@@ -2,8 +2,9 @@
 import type { Vector } from '../../domain/slice.ts';
 import type { FrameHeader } from './frame-header.ts';
 import { lieOf } from './plane.ts';
-import { degreesBetween, dot, length, minus } from './vector.ts';
+import { dot, length, minus } from './vector.ts';
 
+export type Drop = (frames: readonly FrameHeader[], why: string) => void;
 export type Group = { readonly frames: readonly FrameHeader[]; readonly apartBy: readonly string[] };
 
 type Difference = {
@@ -35,10 +36,10 @@ const differences: readonly Difference[] = [
 ];
 
 /** Splits by everything that differs, and by direction; what is not said joins the only value there is. */
-export function splitByHeader(frames: readonly FrameHeader[]): Group[] {
+export function splitByHeader(frames: readonly FrameHeader[], drop: Drop): Group[] {
   let groups: Group[] = [{ frames, apartBy: [] }];
   for (const difference of differences) groups = groups.flatMap((group) => splitBy(group, difference));
-  return groups.flatMap(splitByDirection);
+  return groups.flatMap((group) => splitByDirection(group, drop));
 }
 
 function splitBy({ frames, apartBy }: Group, { name, of }: Difference): Group[] {
@@ -48,29 +49,34 @@ function splitBy({ frames, apartBy }: Group, { name, of }: Difference): Group[] 
   return [...parts].map(([text, own]) => ({ frames: own, apartBy: [...apartBy, `${name} ${text}`] }));
 }
 
-/** Directions of one stack are written alike but for rounding; slices that follow the discs differ by several degrees. */
-const sameDirectionDegrees = 1;
+/** Within a degree: one stack's are written alike but for rounding; slices that follow the discs differ by several. */
+const sameDirection = Math.cos(Math.PI / 180);
 
-function splitByDirection({ frames, apartBy }: Group): Group[] {
+/** A header may claim a direction for each of its hundred thousand frames; comparing all with all would take minutes. */
+const mostParts = 64;
+
+function splitByDirection({ frames, apartBy }: Group, drop: Drop): Group[] {
   const parts: { direction: readonly [Vector, Vector] | undefined; frames: FrameHeader[] }[] = [];
+  const rest: FrameHeader[] = [];
   for (const frame of frames) {
     const { orientation } = frame;
     const own = parts.find(({ direction }) =>
       direction === undefined || orientation === undefined
         ? direction === orientation
-        : degreesBetween(direction[0], orientation[0]) < sameDirectionDegrees &&
-          degreesBetween(direction[1], orientation[1]) < sameDirectionDegrees,
+        : dot(direction[0], orientation[0]) > sameDirection && dot(direction[1], orientation[1]) > sameDirection,
     );
-    if (own === undefined) parts.push({ direction: orientation, frames: [frame] });
-    else own.frames.push(frame);
+    if (own !== undefined) own.frames.push(frame);
+    else if (parts.length < mostParts) parts.push({ direction: orientation, frames: [frame] });
+    else rest.push(frame);
   }
   // Frames that do not say how they lie go with the first that do, where they are left out with that reason.
   const nowhere = parts.findIndex(({ direction }) => direction === undefined);
   if (nowhere >= 0 && parts.length > 1) {
     const [taken] = parts.splice(nowhere, 1);
-    parts[0]!.frames.push(...taken!.frames);
+    parts[0]!.frames = [...parts[0]!.frames, ...taken!.frames];
   }
-  if (parts.length === 1) return [{ frames, apartBy }];
+  drop(rest, `the series has more than ${mostParts} directions`);
+  if (parts.length === 1) return [{ frames: parts[0]!.frames, apartBy }];
   return parts.map(({ direction, frames: own }) => {
     const lie = direction && lieOf(direction);
     const says = lie === undefined ? 'unknown' : `${lie.plane}, ${rounded(lie.obliqueDegrees, 1)}° off`;
@@ -100,8 +106,9 @@ export function splitSideBySide({ frames, apartBy }: Group, normal: Vector): Gro
       const step = minus(frame.position!, corner);
       return Math.sqrt(Math.max(0, length(step) ** 2 - dot(step, normal) ** 2)) <= sameCornerMm;
     });
-    if (own === undefined) blocks.push({ corner: frame.position!, frames: [frame] });
-    else own.frames.push(frame);
+    if (own !== undefined) own.frames.push(frame);
+    else if (blocks.length < mostParts) blocks.push({ corner: frame.position!, frames: [frame] });
+    else blocks.at(-1)!.frames.push(frame);
   }
   return blocks.map(({ corner, frames: own }) => ({
     frames: own,

@@ -1,10 +1,12 @@
 /** Stacks from headers: ordered by where slices lie, taken apart where they differ, with everything left out explained. */
 import { readFileSync } from 'node:fs';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { arrangeSeries } from '../../../src/dicom/volume/arrange.ts';
 import { metadataOfFile } from '../../../src/dicom/volume/file-metadata.ts';
-import { seriesUid } from '../../../src/domain/ids.ts';
+import { seriesUid, sopUid } from '../../../src/domain/ids.ts';
 import type { Arrangement, Stack } from '../../../src/domain/slice.ts';
+import type { InstanceMetadata } from '../../../src/domain/study.ts';
 import {
   axial,
   coronal,
@@ -378,5 +380,65 @@ describe('enhanced objects', () => {
       [[0, 1, 2], 'echo 10 ms'],
       [[3, 4, 5], 'echo 90 ms'],
     ]);
+  });
+});
+
+describe('whatever headers claim', () => {
+  const numbers = fc.oneof(fc.integer({ min: -3, max: 3 }), fc.double({ noNaN: false }), fc.constant(1e308));
+  const vector = fc.tuple(numbers, numbers, numbers);
+  const directions = fc.oneof(
+    fc.constantFrom([0, 1, 0, 0, 0, -1], [1, 0, 0, 0, 1, 0], [0, 0, 0, 0, 0, 0], [1, 0, 0, 1, 0, 0]),
+    fc.tuple(numbers, numbers, numbers, numbers, numbers, numbers),
+  );
+  const object = fc.record(
+    {
+      sopUid: fc.integer({ min: 1, max: 12 }).map((number) => sopUid(`1.2.${number}`)),
+      imageType: fc.subarray(['ORIGINAL', 'PRIMARY', 'LOCALIZER', 'M']),
+      frames: fc.integer({ min: 1, max: 6 }),
+      rows: fc.constantFrom(8, 16),
+      columns: fc.constantFrom(8),
+      instanceNumber: fc.integer(),
+      sliceLocationMm: numbers,
+      temporalPosition: fc.integer({ min: 1, max: 2 }),
+      planes: fc.array(
+        fc.record(
+          { frame: fc.integer({ min: 0, max: 5 }), position: vector, orientation: directions, echoTimeMs: numbers },
+          { requiredKeys: ['frame', 'position', 'orientation'] },
+        ),
+        { maxLength: 6 },
+      ),
+    },
+    { requiredKeys: ['sopUid', 'imageType', 'frames', 'planes'] },
+  );
+
+  test('every frame is in one stack or left out with a reason, and none twice', () => {
+    fc.assert(
+      fc.property(fc.array(object, { maxLength: 12 }), (objects) => {
+        const { stacks, dropped } = arrangeSeries(seriesUid(series), objects as unknown as InstanceMetadata[]);
+        const once = new Map(objects.map((one) => [one.sopUid, one]));
+        const claimed = [...once.values()].flatMap(({ sopUid: uid, frames }) =>
+          Array.from({ length: frames }, (_, frame) => `${uid} ${frame}`),
+        );
+        const kept = [...stacks.flatMap(({ slices }) => slices), ...dropped];
+        expect(kept.map(({ sopUid: uid, frame }) => `${uid} ${frame}`).toSorted()).toEqual(claimed.toSorted());
+        expect(dropped.every(({ why }) => why.length > 0)).toBe(true);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test('a hundred thousand frames, each in a direction of its own, do not keep the service', () => {
+    const frames = 100_000;
+    const planes = Array.from({ length: frames }, (_, frame) => {
+      const angle = (frame / frames) * Math.PI;
+      return {
+        frame,
+        position: [frame, 0, 0],
+        orientation: [1, 0, 0, 0, Math.cos(angle), Math.sin(angle)],
+      };
+    });
+    const one = { sopUid: sopUid('1.2.3'), imageType: [], frames, rows: 8, columns: 8, planes };
+    const { stacks, dropped } = arrangeSeries(seriesUid(series), [one as unknown as InstanceMetadata]);
+    expect(stacks.flatMap(({ slices }) => slices).length + dropped.length).toBe(frames);
   });
 });
