@@ -2,7 +2,7 @@
 import { connect, constants, type ClientHttp2Session, type IncomingHttpHeaders } from 'node:http2';
 import { WetreadError } from '../domain/errors.ts';
 import { largestAnswer } from './kserve-tensors.ts';
-import { unreachable, type ServerChoice } from './kserve-transport.ts';
+import { connectionFault, type ServerChoice } from './kserve-transport.ts';
 import type { ProtoWriter } from './protobuf.ts';
 
 export type GrpcAnswer =
@@ -55,7 +55,7 @@ export function grpcChannel({ url, authorization, requestsAtOnce }: ServerChoice
   function ask(path: string, message: ProtoWriter, signal: AbortSignal): Promise<GrpcAnswer> {
     const { promise, resolve, reject } = Promise.withResolvers<GrpcAnswer>();
     const used = connection();
-    const fail = (thrown: unknown): void => reject(unreachable(url, thrown));
+    const fail = (thrown: unknown): void => reject(connectionFault(url, thrown));
     const stream = used.request(
       {
         [constants.HTTP2_HEADER_METHOD]: 'POST',

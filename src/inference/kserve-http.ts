@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { WetreadError } from '../domain/errors.ts';
 import { bytesOf, declaredTensor, kserveType, largestAnswer, tensorOf } from './kserve-tensors.ts';
 import {
-  unreachable,
+  connectionFault,
   type KserveTransport,
   type ModelName,
   type ServedModel,
@@ -60,7 +60,7 @@ export function httpTransport({ url, authorization, requestsAtOnce }: ServerChoi
         ...(length !== undefined && { 'content-length': length }),
       },
     });
-    request.on('error', (error) => reject(unreachable(url, error)));
+    request.on('error', (error) => reject(connectionFault(url, error)));
     request.on('response', (response) => {
       const pieces: Buffer[] = [];
       let received = 0;
@@ -69,7 +69,7 @@ export function httpTransport({ url, authorization, requestsAtOnce }: ServerChoi
         if (received > largestAnswer) request.destroy(new Error(`the answer is larger than ${largestAnswer} bytes`));
         else pieces.push(piece);
       });
-      response.on('error', (error) => reject(unreachable(url, error)));
+      response.on('error', (error) => reject(connectionFault(url, error)));
       response.on('end', () =>
         resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(pieces, received) }),
       );

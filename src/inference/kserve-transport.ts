@@ -31,8 +31,15 @@ export interface KserveTransport {
 
 export type ModelName = { readonly name: string; readonly version?: string };
 
-export const unreachable = (url: string, thrown: unknown): WetreadError =>
-  new WetreadError('model.server-unreachable', `${url}: ${wordsOf(thrown)}`, { cause: thrown });
+/** A certificate that is not trusted stays so: trying again cannot help. */
+const certificateFault = /^(ERR_TLS_|ERR_SSL_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_(GET_ISSUER|VERIFY_LEAF))/;
+
+export function connectionFault(url: string, thrown: unknown): WetreadError {
+  // A stream of a connection that never stood tells its own end first, and why as the cause.
+  const codes = [thrown, thrown instanceof Error ? thrown.cause : undefined].map((one) => codeOf(one) ?? '');
+  const ours = codes.some((code) => certificateFault.test(code)) ? 'model.server-refused' : 'model.server-unreachable';
+  return new WetreadError(ours, `${url}: ${wordsOf(thrown)}`, { cause: thrown });
+}
 
 /** Node's network errors sometimes have a code and no message. */
 function wordsOf(thrown: unknown): string {
@@ -40,3 +47,6 @@ function wordsOf(thrown: unknown): string {
   const { code } = thrown as NodeJS.ErrnoException;
   return (thrown.message || code || thrown.name).split('\n', 1)[0]!.slice(0, 300);
 }
+
+const codeOf = (thrown: unknown): string | undefined =>
+  thrown instanceof Error ? (thrown as NodeJS.ErrnoException).code : undefined;

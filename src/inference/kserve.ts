@@ -9,7 +9,7 @@ import { WetreadError } from '../domain/errors.ts';
 import { grpcTransport } from './kserve-grpc.ts';
 import { httpTransport } from './kserve-http.ts';
 import {
-  unreachable,
+  connectionFault,
   type KserveTransport,
   type ModelConfiguration,
   type ModelName,
@@ -106,7 +106,7 @@ async function persistently<Answer>(ask: () => Promise<Answer>, signal: AbortSig
     try {
       return await ask();
     } catch (thrown) {
-      const fault = thrown instanceof WetreadError ? thrown : unreachable(url, thrown);
+      const fault = thrown instanceof WetreadError ? thrown : connectionFault(url, thrown);
       if (attempt === tries || fault.code !== 'model.server-unreachable' || signal.aborted) throw fault;
       // Doubled each time, and not all processes at the same moment.
       const waitMs = firstPauseMs * 2 ** (attempt - 1) * (0.5 + Math.random());

@@ -1,11 +1,14 @@
 /** A small KServe v2 server that gives back what it gets, by HTTP or gRPC, and can be told to misbehave as servers and proxies do. */
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
+import { createServer as createHttp2Server, createSecureServer, type ServerHttp2Stream } from 'node:http2';
+import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { protoFields, ProtoWriter, type ProtoField } from '../../src/inference/protobuf.ts';
 
 export type KserveServerOptions = {
   readonly versions?: readonly string[];
+  readonly tls?: { readonly cert: string; readonly key: string };
   /** Asked for with each request. */
   readonly authorization?: string;
   /** Alive, but still loading its models, for so many questions whether it is ready. */
@@ -15,7 +18,7 @@ export type KserveServerOptions = {
 };
 
 /** An HTTP status or, over gRPC, the gRPC status that means it; a cut connection; an answer that ends too early; silence. */
-export type Misbehaviour = number | 'cut' | 'short' | 'silent';
+export type Misbehaviour = number | 'cut' | 'short' | 'silent' | 'slow';
 
 export type KserveServer = {
   readonly url: string;
@@ -37,7 +40,8 @@ export async function httpKserveServer(options: KserveServerOptions = {}): Promi
   let asked = 0;
   let openNow = 0;
   let mostAtOnce = 0;
-  const server = createHttpServer((request, response) => void serve(request, response));
+  const listener = (request: IncomingMessage, response: ServerResponse): void => void serve(request, response);
+  const server = options.tls === undefined ? createHttpServer(listener) : createHttpsServer(options.tls, listener);
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await bodyOf(request);
@@ -61,8 +65,9 @@ export async function httpKserveServer(options: KserveServerOptions = {}): Promi
     asked += 1;
     openNow += 1;
     mostAtOnce = Math.max(mostAtOnce, openNow);
-    response.once('close', () => (openNow -= 1));
     const fault = faults.shift();
+    if (fault === 'slow') await pause(30);
+    openNow -= 1;
     if (typeof fault === 'number') return json(fault, { error: `told to say ${fault}` });
     if (fault === 'cut') return void request.socket.destroy();
     if (fault === 'silent') return undefined;
@@ -84,7 +89,7 @@ export async function httpKserveServer(options: KserveServerOptions = {}): Promi
 
   const port = await listening(server);
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `http${options.tls === undefined ? '' : 's'}://127.0.0.1:${port}`,
     get asked() {
       return asked;
     },
@@ -107,7 +112,7 @@ export async function grpcKserveServer(options: KserveServerOptions = {}): Promi
   let asked = 0;
   let openNow = 0;
   let mostAtOnce = 0;
-  const server = createHttp2Server();
+  const server = options.tls === undefined ? createHttp2Server() : createSecureServer(options.tls);
   server.on('session', (session) => {
     sessions.add(session);
     session.on('close', () => sessions.delete(session));
@@ -157,8 +162,9 @@ export async function grpcKserveServer(options: KserveServerOptions = {}): Promi
     asked += 1;
     openNow += 1;
     mostAtOnce = Math.max(mostAtOnce, openNow);
-    stream.once('close', () => (openNow -= 1));
     const fault = faults.shift();
+    if (fault === 'slow') await pause(30);
+    openNow -= 1;
     if (typeof fault === 'number') return refuse(grpcStatusOf[fault] ?? 2);
     if (fault === 'cut') return stream.session?.destroy();
     if (fault === 'silent') return undefined;
@@ -172,7 +178,7 @@ export async function grpcKserveServer(options: KserveServerOptions = {}): Promi
 
   const port = await listening(server);
   return {
-    url: `grpc://127.0.0.1:${port}`,
+    url: `grpc${options.tls === undefined ? '' : 's'}://127.0.0.1:${port}`,
     get asked() {
       return asked;
     },
