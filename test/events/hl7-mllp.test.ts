@@ -21,6 +21,8 @@ import { header, lines, omi, orm, oru, patient } from './hl7-messages.ts';
 
 let folder: string;
 let store: Store;
+/** A store whose database is gone. */
+let away: Store;
 let databaseUrl: string;
 let source: Hl7Source;
 let client: MllpClient;
@@ -42,6 +44,8 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'wetread-hl7-'));
   databaseUrl = await testDatabase();
   store = await openStore({ databaseUrl, dataDir: folder, outputs: [], logger: silentLogger });
+  away = await openStore({ databaseUrl, dataDir: folder, outputs: [], logger: silentLogger });
+  await away.close();
 });
 afterAll(async () => {
   await store.close();
@@ -235,9 +239,8 @@ describe('acknowledgements', () => {
   });
 
   it('when the database is away the sender is told to repeat, and nothing was done', async () => {
-    const down = { hear: async () => Promise.reject(new WetreadError('store.unreachable')) };
     const text = orm({ accession: 'RG1', priority: 'S', id: 'M1' });
-    await reopen({ exams: down });
+    await reopen({ exams: away.exams });
     expect(await acknowledged(text)).toMatchObject({ code: 'AE', id: 'M1' });
     await reopen({});
     expect((await acknowledged(text)).code).toBe('AA');
@@ -308,7 +311,7 @@ describe('acknowledgements', () => {
   it('enhanced mode refuses with CR and fails with CE', async () => {
     const refused = lines(header('ADT^A01', { version: '2.5', modes: 'AL|NE' }), patient());
     expect((await acknowledged(refused)).code).toBe('CR');
-    await reopen({ exams: { hear: async () => Promise.reject(new WetreadError('store.unreachable')) } });
+    await reopen({ exams: away.exams });
     expect((await acknowledged(orm({ accession: 'RG1', modes: 'ER|NE' }))).code).toBe('CE');
   });
 
@@ -318,7 +321,7 @@ describe('acknowledgements', () => {
     socket.write(Buffer.concat([mllpFrame(silent), mllpFrame(orm({ accession: 'RG1', id: 'LOUD' }))]));
     expect(parseMessage((await read(socket, 1))[0]!).segments[1]!.text(2)).toBe('LOUD');
     socket.destroy();
-    await reopen({ exams: { hear: async () => Promise.reject(new WetreadError('store.unreachable')) } });
+    await reopen({ exams: away.exams });
     const lost = await rawSocket();
     lost.write(mllpFrame(silent));
     await once(lost.resume(), 'close');
