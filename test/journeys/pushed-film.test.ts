@@ -1,9 +1,11 @@
 /** A hospital whose archive cannot be asked: films are sent to Wetread, and go all the way to the card and the app. */
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DiagnosticReport } from 'fhir/r4.d.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { withElements } from '../../sandbox/dicom/part10.ts';
 import { browserInstalled, openBrowser } from '../support/browser.ts';
 import { haveTools, runTool } from '../support/dicom-tools.ts';
 import { wetread } from '../support/wetread.ts';
@@ -12,7 +14,13 @@ import { eventually, freePort, openWorld, type World } from './world.ts';
 
 const films = join(import.meta.dirname, '../../sandbox/films');
 const secret = 'a-secret-between-two-systems';
-const recordNumbers = { castellano: '40026630', haddad: '40028859', lindqvist: '40021877', tanabe: '40031244' };
+const recordNumbers = {
+  castellano: '40026630',
+  haddad: '40028859',
+  lindqvist: '40021877',
+  tanabe: '40031244',
+  whitfield: '40004417',
+};
 
 describe('films that are sent', () => {
   let world: World;
@@ -48,7 +56,9 @@ describe('films that are sent', () => {
   const byDimse = (film: string, mrn: string, ...more: string[]) =>
     send(film, '--to', 'dimse', '--port', String(dimsePort), '--aet', 'XRAY1', '--mrn', mrn, ...more);
   const cardSaying = (patient: string, words: RegExp) =>
-    eventually(async () => (await world.cards(patient)).find(({ summary }) => words.test(summary)));
+    eventually(async () => (await world.cards(patient)).find(({ summary }) => words.test(summary)), {
+      withinMs: 60_000,
+    });
   const reportsAbout = async (patient: string) =>
     (await world.search<DiagnosticReport>(`DiagnosticReport?subject=Patient/${patient}&_count=200`)).filter(
       ({ identifier }) => identifier?.some(({ value }) => value?.startsWith('urn:uuid:')),
@@ -77,6 +87,40 @@ describe('films that are sent', () => {
     await new Promise((resolve) => setTimeout(resolve, 4_000));
     expect(await reportsAbout('patient-haddad')).toHaveLength(1);
   }, 60_000);
+
+  test('that come late have their study read again, and the newer reading takes the place of the earlier one', async () => {
+    const study = `2.25.${BigInt(`0x${randomUUID().replaceAll('-', '')}`)}`;
+    const inStudy = (film: string, number: number) => {
+      const path = join(copies, `late-${number}.dcm`);
+      const file = withElements(new Uint8Array(readFileSync(join(films, film))), [
+        ['0020000D', 'UI', study],
+        ['0020000E', 'UI', `${study.slice(0, 50)}.${number}`],
+        ['00080018', 'UI', `${study.slice(0, 50)}.${number}.1`],
+        ['00100020', 'LO', recordNumbers.whitfield],
+      ]);
+      writeFileSync(path, file);
+      return path;
+    };
+    const post = async (path: string) => {
+      const where = ['--url', `${world.serviceUrl}/dicom-web-in`, '--secret', secret];
+      expect((await wetread(['send', path, ...where], { WETREAD_DATA_DIR: copies })).out).toMatch(/^ok /);
+    };
+    // A front view, of which the model says that it cannot read it; the lateral film comes afterwards.
+    await post(inStudy('wrong-view.dcm', 1));
+    const [first] = await eventually(async () => {
+      const reports = await reportsAbout('patient-whitfield');
+      return reports.length > 0 && reports;
+    });
+    expect(first!.conclusion).not.toMatch(/Suspected/);
+
+    await post(inStudy('l5-s1-grade-2.dcm', 2));
+    await cardSaying('patient-whitfield', /Suspected L5\/S1/);
+    const carriedOn = await eventually(async () => {
+      const reports = await reportsAbout('patient-whitfield');
+      return reports.some(({ conclusion }) => /Suspected L5\/S1/.test(conclusion ?? '')) && reports;
+    });
+    expect(carriedOn.map(({ id, status }) => ({ id, status }))).toEqual([{ id: first!.id, status: 'partial' }]);
+  }, 120_000);
 
   test.skipIf(!haveTools('storescu'))(
     'by storescu are announced after a crash as well',
