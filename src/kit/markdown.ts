@@ -29,9 +29,9 @@ export function prose(written: TemplateStringsArray, ...filledIn: readonly (stri
 export const paragraphs = (parts: readonly Markdown[]): Markdown =>
   make(parts.map((part) => asText(part, true)).join('\n\n'));
 
-/** A list with one line for each part. */
+/** A list with one line for each part. Some renderers end the list at a wide space at the end of a line. */
 export const bullets = (parts: readonly Markdown[]): Markdown =>
-  make(parts.map((part) => `- ${asText(part, true)}`).join('\n'));
+  make(parts.map((part) => `- ${asText(part, true).trimEnd()}`).join('\n'));
 
 function asText(part: string | number | Markdown, startsLine: boolean): string {
   if (typeof part === 'number') return String(part);

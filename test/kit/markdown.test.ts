@@ -43,6 +43,10 @@ describe('markdown', () => {
     );
   });
 
+  it('keeps a list together whose words end in a wide space', () => {
+    expect(tags(rendered(bullets([prose`${'wide\u2000'}`, prose`b`])))).toEqual(['ul', 'li', 'li', 'li', 'li', 'ul']);
+  });
+
   it('leaves ordinary words as they are, for clients that do not render markdown', () => {
     const words = 'Slip: 6.0 mm (95 % interval 5.0 to 7.0 mm), L4/L5; read on 21 Nov 2026 - grade II.';
     expect(prose`${words}`.text).toBe(words);
