@@ -183,6 +183,14 @@ describe('a chain of networks', () => {
     });
   });
 
+  test('is not asked about a picture of one pixel', async () => {
+    const dot = picture(1, 1, () => 1);
+    await expect(runHere(await manifestOf({ router }), chain as never, [dot])).rejects.toMatchObject({
+      code: 'model.picture-unusable',
+      detail: '1 x 1 pixels are too few',
+    });
+  });
+
   test('that asks for a network it does not have fails with its name', async () => {
     const pack = { read: ({ run }: { run: (name: string) => Promise<never> }) => run('judge') };
     await expect(runHere(await manifestOf({ router }), pack as never, [ramp])).rejects.toMatchObject({
