@@ -23,7 +23,13 @@ const post = (body: unknown, authorization = `Bearer ${secret}`) =>
 
 describe('POST /events/study', () => {
   it('announces a study and says what became of it', async () => {
-    const first = await post({ studyUid: '1.2.3', patientId: 'p1', accession: 'A1', priority: 'stat', instanceCount: 4 });
+    const first = await post({
+      studyUid: '1.2.3',
+      patientId: 'p1',
+      accession: 'A1',
+      priority: 'stat',
+      instanceCount: 4,
+    });
     expect([first.status, await first.json()]).toEqual([202, { state: 'queued' }]);
     expect(studies.events).toEqual([
       {
