@@ -154,7 +154,12 @@ async function openAll(
   const heard = { exams: store.exams, onHeard: examWatch.soon, logger };
   const hl7 = await theHl7(config, { ...heard, onAnswered: counted.hl7Answered });
   const subscriptions = await theSubscriptions(config, { ...heard, ...chart, announce, cursors: store.cursors });
-  const receivers = theReceivers(config, { received: store.received, announce, logger });
+  const receivers = theReceivers(config, {
+    received: store.received,
+    announce,
+    onObject: counted.objectReceived,
+    logger,
+  });
   const cds = cdsRouter({
     hooks: await loadHooks(hooksFolder),
     ports: {

@@ -5,6 +5,7 @@ import type { Config } from './config.ts';
 import type { CircuitState } from './dicom/circuit.ts';
 import { asWetreadError } from './domain/errors.ts';
 import type { Logger } from './domain/log.ts';
+import { inboxInWords, receives } from './inbox-from-config.ts';
 import type { NetworkFacts } from './inference/process-messages.ts';
 import { theHl7 } from './event-sources.ts';
 
@@ -72,7 +73,12 @@ export async function checkUp(config: Config, logger: Logger): Promise<Check[]> 
   });
   await check('hooks', async () => (await loadHooks(hooksFolder)).map(({ id }) => id).join(', '));
   if (config.WETREAD_DICOMWEB_URL === undefined)
-    off('archive', 'WETREAD_DICOMWEB_URL is not set: no study can be fetched');
+    off(
+      'archive',
+      receives(config)
+        ? 'WETREAD_DICOMWEB_URL is not set: only what is sent here can be read'
+        : 'WETREAD_DICOMWEB_URL is not set: no study can be fetched',
+    );
   else
     await check('archive', async () => {
       await theArchive(config, logger).probe(soon());
@@ -106,6 +112,8 @@ export async function checkUp(config: Config, logger: Logger): Promise<Check[]> 
       state: 'ok',
       says: `made at the start for ${config.WETREAD_SUBSCRIPTION_TOPIC.map(({ url }) => url).join(', ')}`,
     });
+  if (receives(config)) await check('inbox', () => inboxInWords(config));
+  else off('inbox', 'neither WETREAD_STOW_SECRET nor WETREAD_DIMSE_PORT is set: nothing can be sent here');
   if (config.WETREAD_HL7_PORT === undefined) off('hl7', 'WETREAD_HL7_PORT is not set: no HL7 messages are heard');
   else
     await check('hl7', async () => {

@@ -1,4 +1,6 @@
 /** The inbox as the configuration describes it: where received objects lie, by which roads they come, and how they are read. */
+import { constants } from 'node:fs';
+import { access, mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Router } from 'express';
 import type { Config } from './config.ts';
@@ -11,11 +13,11 @@ import { inbox } from './dicom/inbox.ts';
 import { passMultipart } from './dicom/multipart.ts';
 import { implementationClassUid, implementationVersionName } from './dicom/part10.ts';
 import { readTlsMaterial } from './dicom/tls-material.ts';
-import { WetreadError } from './domain/errors.ts';
+import { WetreadError, type ErrorCode } from './domain/errors.ts';
 import type { ReceivedObjects } from './domain/inbox.ts';
 import type { Logger } from './domain/log.ts';
 import type { Archive, StudyRegister } from './domain/ports.ts';
-import { dimseSource, type DimseSource } from './events/dimse.ts';
+import { dimseSource, type DimseSource, type DimseSourceOptions } from './events/dimse.ts';
 import { quietStudies } from './events/quiet-studies.ts';
 import { stowSource } from './events/stow.ts';
 
@@ -58,6 +60,24 @@ export function archiveWithInbox(
   });
 }
 
+/** For `wetread doctor`: what may be sent, and how much room there is. Throws when nothing could be kept. */
+export async function inboxInWords(config: Config): Promise<string> {
+  if (config.WETREAD_DIMSE_PORT !== undefined) demandKnownCallers(config);
+  const folder = folderOf(config);
+  await mkdir(folder, { recursive: true });
+  await access(folder, constants.W_OK);
+  const { bavail, bsize } = await statfs(folder);
+  const free = Math.round((bavail * bsize) / megabyte);
+  if (free < config.WETREAD_INBOX_FREE_MB) throw new WetreadError('inbox.full');
+  const roads = [
+    ...(senderSecrets(config) === undefined ? [] : [`STOW-RS at ${config.publicUrl}/dicom-web-in`]),
+    ...(config.WETREAD_DIMSE_PORT === undefined
+      ? []
+      : [`C-STORE as ${config.WETREAD_DIMSE_AET} on ${config.WETREAD_DIMSE_HOST}:${config.WETREAD_DIMSE_PORT}`]),
+  ];
+  return `${roads.join(', ') || 'read only'}; ${Math.round(free / 1024)} GB free`;
+}
+
 export type Receivers = {
   readonly routers: readonly Router[];
   readonly dimse: DimseSource | undefined;
@@ -72,10 +92,12 @@ export function theReceivers(
   parts: {
     readonly received: ReceivedObjects;
     readonly announce: StudyRegister['announce'];
+    readonly onObject?: (road: 'stow' | 'dimse', outcome: 'ok' | ErrorCode) => void;
     readonly logger: Logger;
   },
 ): Receivers {
-  const { received: objects, announce, logger } = parts;
+  const { received: objects, announce, onObject, logger } = parts;
+  const counted = onObject === undefined ? {} : { onObject };
   const folder = folderOf(config);
   const room = inbox({
     folder,
@@ -89,8 +111,9 @@ export function theReceivers(
   const upkeep = inboxUpkeep({ folder, objects, keepDays: config.WETREAD_INBOX_DAYS, logger });
   const quiet = quietStudies({ objects, quietSeconds: config.WETREAD_QUIET_SECONDS, announce, logger });
   return {
-    routers: secrets === undefined ? [] : [stowSource({ secrets, inbox: room, passMultipart, logger }).router],
-    dimse: theDimse(config, { inbox: room, logger }),
+    routers:
+      secrets === undefined ? [] : [stowSource({ secrets, inbox: room, passMultipart, ...counted, logger }).router],
+    dimse: theDimse(config, { inbox: room, ...counted, logger }),
     start() {
       upkeep.start();
       quiet.start();
@@ -104,12 +127,8 @@ export function theReceivers(
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127(\.\d+){3}$/.test(host);
 
-function theDimse(
-  config: Config,
-  parts: { readonly inbox: ReturnType<typeof inbox>; readonly logger: Logger },
-): DimseSource | undefined {
-  const port = config.WETREAD_DIMSE_PORT;
-  if (port === undefined) return undefined;
+/** Throws `config.invalid`. */
+function demandKnownCallers(config: Config): void {
   if (config.WETREAD_DIMSE_CALLERS.length === 0)
     throw new WetreadError('config.invalid', 'WETREAD_DIMSE_PORT needs WETREAD_DIMSE_CALLERS: nobody could call');
   const anybody = config.WETREAD_DIMSE_CALLERS.some(({ from }) => from === '*');
@@ -118,6 +137,15 @@ function theDimse(
       'config.invalid',
       'WETREAD_DIMSE_CALLERS lets every address in and WETREAD_DIMSE_HOST is reachable from other machines: name addresses, or set WETREAD_DIMSE_TLS_CLIENT_CA_FILE',
     );
+}
+
+function theDimse(
+  config: Config,
+  parts: Pick<DimseSourceOptions, 'inbox' | 'onObject' | 'logger'>,
+): DimseSource | undefined {
+  const port = config.WETREAD_DIMSE_PORT;
+  if (port === undefined) return undefined;
+  demandKnownCallers(config);
   const { cert, key, ca } = readTlsMaterial(
     {
       cert: config.WETREAD_DIMSE_TLS_CERT_FILE,

@@ -86,6 +86,12 @@ export function metrics() {
     registers,
   });
 
+  const objects = new Counter({
+    name: 'wetread_objects_received_total',
+    help: 'Objects that were sent here by road (stow, dimse) and what became of them: ok, or the code they were refused with.',
+    labelNames: ['road', 'outcome'],
+    registers,
+  });
   const hl7Messages = new Counter({
     name: 'wetread_hl7_messages_total',
     help: 'HL7 messages by what became of them: ok, or the code they were refused with.',
@@ -108,6 +114,7 @@ export function metrics() {
     archiveAnswered: (outcome: 'ok' | ErrorCode) => archiveAnswers.inc({ outcome }),
     archiveCircuit: ({ kind }: { kind: 'closed' | 'half-open' | 'open' }) =>
       archiveCircuit.set({ closed: 0, 'half-open': 1, open: 2 }[kind]),
+    objectReceived: (road: 'stow' | 'dimse', outcome: 'ok' | ErrorCode) => objects.inc({ road, outcome }),
     hl7Answered: (outcome: 'ok' | ErrorCode) => hl7Messages.inc({ outcome }),
     answered: ({ service, status, seconds }: { service: string; status: number; seconds: number }) =>
       cards.observe({ service, status: String(status) }, seconds),

@@ -5,7 +5,7 @@ import { serveAssociation, type AcceptorOptions, type StoreSink } from '../dimse
 import { status } from '../dimse/command.ts';
 import type { AssociateRequest, Rejection } from '../dimse/pdu.ts';
 import { imageStorageClasses } from '../dimse/storage-classes.ts';
-import { asWetreadError } from '../domain/errors.ts';
+import { asWetreadError, type ErrorCode } from '../domain/errors.ts';
 import type { Inbox } from '../domain/inbox.ts';
 import type { Logger } from '../domain/log.ts';
 import { allowedCallers, type Caller } from './dimse-callers.ts';
@@ -30,6 +30,7 @@ export type DimseSourceOptions = {
   };
   readonly artimMs?: number;
   readonly idleMs?: number;
+  readonly onObject?: (road: 'dimse', outcome: 'ok' | ErrorCode) => void;
   readonly logger: Logger;
 };
 
@@ -124,6 +125,7 @@ export function dimseSource(options: DimseSourceOptions): DimseSource {
         try {
           const { object: kept } = await object.keep();
           sending.studies.add(kept.studyUid);
+          options.onObject?.('dimse', 'ok');
           return { status: status.success };
         } catch (thrown) {
           return answerTo(thrown, callingAe);
@@ -142,6 +144,7 @@ export function dimseSource(options: DimseSourceOptions): DimseSource {
   function answerTo(thrown: unknown, callingAe: string): { status: number; comment: string } {
     const error = asWetreadError(thrown);
     const ours = error.row.status >= 500;
+    options.onObject?.('dimse', error.code);
     logger[ours ? 'error' : 'warn']('an object was refused', {
       source: 'dimse',
       caller: callingAe,

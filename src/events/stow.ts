@@ -1,6 +1,6 @@
 /** POST /dicom-web-in/studies[/{study}]: an archive or a modality that speaks STOW-RS (PS3.18 10.5) sends objects here. */
 import { Router, type Request, type Response } from 'express';
-import { asWetreadError, WetreadError } from '../domain/errors.ts';
+import { asWetreadError, WetreadError, type ErrorCode } from '../domain/errors.ts';
 import { isUid, studyUid } from '../domain/ids.ts';
 import type { Inbox, Kept, ObjectName, Sender } from '../domain/inbox.ts';
 import type { Logger } from '../domain/log.ts';
@@ -27,6 +27,7 @@ export type StowSourceOptions = {
   readonly silenceMs?: number;
   /** Objects of one request. */
   readonly maxObjects?: number;
+  readonly onObject?: (road: 'stow', outcome: 'ok' | ErrorCode) => void;
   readonly logger: Logger;
 };
 
@@ -99,6 +100,7 @@ export function stowSource(options: StowSourceOptions): { readonly router: Route
               const { object: one } = await object.keep();
               kept.push(one);
               sending.studies.add(one.studyUid);
+              options.onObject?.('stow', 'ok');
             } catch (thrown) {
               note(thrown, sender);
               failed.push({ reason: failureReasonOf(asWetreadError(thrown).code), object: object.name() });
@@ -125,6 +127,7 @@ export function stowSource(options: StowSourceOptions): { readonly router: Route
 
   function note(thrown: unknown, sender: Sender): void {
     const error = asWetreadError(thrown);
+    options.onObject?.('stow', error.code);
     logger[error.row.status >= 500 ? 'error' : 'warn']('an object was refused', {
       source: 'stow',
       sender: sender.name,
