@@ -26,6 +26,8 @@ type Case = {
   readonly encode: Tool | ((film: Film) => Promise<Uint8Array>);
   readonly judge: Tool | undefined;
   readonly lossless: boolean;
+  /** For comparison only. */
+  readonly aside?: true;
 };
 type Film = { readonly path: string; readonly values: Uint8Array | Uint16Array };
 
@@ -115,6 +117,15 @@ const cases: readonly Case[] = [
     judge: raw,
     lossless: false,
   },
+  {
+    // OpenJPEG under gdcm decodes on every core, in WebAssembly on one: a service decodes another film on the others meanwhile.
+    name: 'JPEG 2000 lossless, gdcm on one core',
+    bits: 16,
+    encode: (from, to) => ['gdcmconv', '--j2k', from, to],
+    judge: (from, to) => ['taskset', '-c', '0', ...raw(from, to)],
+    lossless: true,
+    aside: true,
+  },
   { name: 'HTJ2K lossless', bits: 16, encode: (from: Film) => htj2k(from, true), judge: undefined, lossless: true },
   { name: 'HTJ2K lossy', bits: 16, encode: (from: Film) => htj2k(from, false), judge: undefined, lossless: false },
 ];
@@ -131,7 +142,7 @@ export async function benchDecoders(): Promise<BenchRow[]> {
   }
 }
 
-async function measured({ name, encode, judge, lossless }: Case, from: Film, folder: string): Promise<BenchRow> {
+async function measured({ name, encode, judge, lossless, aside }: Case, from: Film, folder: string): Promise<BenchRow> {
   const path = join(folder, 'coded.dcm');
   const out = join(folder, 'judged.dcm');
   const made =
@@ -169,8 +180,7 @@ async function measured({ name, encode, judge, lossless }: Case, from: Film, fol
     limit: median(theirs),
     limitName: `${program}, whole process`,
     ratio,
-    target: `≤ × ${limit}`,
-    pass: ratio <= limit,
+    ...(aside === true ? {} : { target: `≤ × ${limit}`, pass: ratio <= limit }),
   };
 }
 

@@ -152,13 +152,13 @@ export async function fuzzed(
   fuzzer: Fuzzer,
   from: number,
   count: number,
-  onIndex: (index: number) => void = () => {},
+  onIndex: (index: number) => void | Promise<void> = () => {},
 ): Promise<{ tally: Record<string, number>; faults: FuzzAnswer['faults']; slowestMs: number }> {
   const tally: Record<string, number> = {};
   const faults: { seed: number; what: string; about: string }[] = [];
   let slowestMs = 0;
   for (let index = 0; index < count; index++) {
-    onIndex(index);
+    await onIndex(index);
     const seed = from + index;
     const started = performance.now();
     const verdict: Verdict = await fuzzer.attempt(seed);
