@@ -202,14 +202,18 @@ async function telling(work: () => Promise<void>): Promise<void> {
 
 /** Several changes come with one transaction: the chart is read once after the last of them. */
 let refreshing: number | undefined;
+/** A report among those changes brings cards, also when it is not the last of them. */
+let cardsToAsk = false;
 function onEvent(event: HospitalEvent): void {
   if (event.kind === 'chart' && event.resourceType === 'ImagingStudy') void showRows();
   if (event.kind === 'film' && event.steps.reported !== undefined) void showRows();
   if (event.patient !== open?.id) return;
+  cardsToAsk ||= event.kind === 'film' || event.resourceType === 'DiagnosticReport';
   clearTimeout(refreshing);
   refreshing = window.setTimeout(() => {
     void refreshChart();
-    if (event.kind === 'film' || event.resourceType === 'DiagnosticReport') void askForCards();
+    if (cardsToAsk) void askForCards();
+    cardsToAsk = false;
   }, 120);
 }
 
