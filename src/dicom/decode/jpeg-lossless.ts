@@ -119,6 +119,8 @@ function decodeScan(
   if (restartInterval % columns !== 0) throw corrupt('a restart interval that is not whole lines');
   const linesPerInterval = restartInterval === 0 ? rows : restartInterval / columns;
   const start = 1 << (header.precision - pointTransform - 1);
+  const mask = values.BYTES_PER_ELEMENT === 1 ? 0xff : 0xffff; // modulo 2^16 (H.1.2.1), as the array does it
+  const { short, codes } = tables[0] as HuffmanTable;
 
   // A row of the longest codes may be read behind the end before that is noticed.
   const beyond = columns * count * 4 + 8;
@@ -136,47 +138,74 @@ function decodeScan(
       segment = entropySegment(data, marker + 2, buffer, beyond);
       position = 0;
     }
-    let at = row * rowLength;
-    for (let column = 0; column < columns; column++, at += stride) {
-      for (let which = 0; which < count; which++) {
-        const table = tables[which] as HuffmanTable;
-        const here = at + (indices[which] as number);
-        // Left-aligned, 25 bits of it sure.
+    if (stride === 1) {
+      // Grey films, of which a sample costs a few nanoseconds: no look at components, and the left neighbour at hand.
+      const end = (row + 1) * columns;
+      const fromLeft = line === 0 || predictor === 1;
+      let prediction = line === 0 ? start : (values[row * columns - columns] as number);
+      for (let here = row * columns; here < end; here++) {
         let bits = view.getInt32(position >> 3) << (position & 7);
-        let difference = 0;
-        const short = table.short[bits >>> (32 - shortBits)] as number;
-        if (short !== 0) {
-          difference = short >> 12;
-          position += short & 15;
-        } else {
-          const entry = table.codes[bits >>> 16] as number;
+        const found = short[bits >>> (32 - shortBits)] as number;
+        let difference = found >> 12;
+        if (found !== 0) position += found & 15;
+        else {
+          const entry = codes[bits >>> 16] as number;
           if (entry === 0) throw corrupt('a code that is in no table');
           const category = entry & 0xff;
           position += entry >> 8;
-          if (category === 16) difference = 32768;
-          else if (category > 0) {
-            bits = view.getInt32(position >> 3) << (position & 7);
-            difference = signedBits(bits >>> (32 - category), category);
-            position += category;
+          bits = view.getInt32(position >> 3) << (position & 7);
+          difference = category === 16 ? 32768 : category === 0 ? 0 : signedBits(bits >>> (32 - category), category);
+          position += category & 15;
+        }
+        const value = (prediction + difference) & mask;
+        values[here] = value;
+        prediction = fromLeft
+          ? value
+          : predict(predictor, value, values[here - columns + 1] as number, values[here - columns] as number);
+      }
+    } else {
+      let at = row * rowLength;
+      for (let column = 0; column < columns; column++, at += stride) {
+        for (let which = 0; which < count; which++) {
+          const table = tables[which] as HuffmanTable;
+          const here = at + (indices[which] as number);
+          // Left-aligned, 25 bits of it sure.
+          let bits = view.getInt32(position >> 3) << (position & 7);
+          let difference = 0;
+          const found = table.short[bits >>> (32 - shortBits)] as number;
+          if (found !== 0) {
+            difference = found >> 12;
+            position += found & 15;
+          } else {
+            const entry = table.codes[bits >>> 16] as number;
+            if (entry === 0) throw corrupt('a code that is in no table');
+            const category = entry & 0xff;
+            position += entry >> 8;
+            if (category === 16) difference = 32768;
+            else if (category > 0) {
+              bits = view.getInt32(position >> 3) << (position & 7);
+              difference = signedBits(bits >>> (32 - category), category);
+              position += category;
+            }
           }
-        }
 
-        let prediction: number;
-        if (line === 0) prediction = column === 0 ? start : (values[here - stride] as number);
-        else if (column === 0) prediction = values[here - rowLength] as number;
-        else {
-          const left = values[here - stride] as number;
-          prediction =
-            predictor === 1
-              ? left
-              : predict(
-                  predictor,
-                  left,
-                  values[here - rowLength] as number,
-                  values[here - rowLength - stride] as number,
-                );
+          let prediction: number;
+          if (line === 0) prediction = column === 0 ? start : (values[here - stride] as number);
+          else if (column === 0) prediction = values[here - rowLength] as number;
+          else {
+            const left = values[here - stride] as number;
+            prediction =
+              predictor === 1
+                ? left
+                : predict(
+                    predictor,
+                    left,
+                    values[here - rowLength] as number,
+                    values[here - rowLength - stride] as number,
+                  );
+          }
+          values[here] = prediction + difference; // modulo 2^16 (H.1.2.1): the array does it
         }
-        values[here] = prediction + difference; // modulo 2^16 (H.1.2.1): the array does it
       }
     }
     const left = segment.bitLength - position;
