@@ -210,6 +210,20 @@ function shownRange([least, most]: readonly [number, number], modality: Modality
   return [seen.reduce((one, other) => Math.min(one, other)), seen.reduce((one, other) => Math.max(one, other))];
 }
 
+/** One frame after the modality LUT alone: Hounsfield units where the modality is CT (PS3.3 C.11.1.1.2). */
+export function modalityValuesOf(
+  pixels: StoredPixels,
+  { frames }: Display & { kind: 'grey' },
+  frame: number,
+): Float32Array {
+  const count = pixels.rows * pixels.columns;
+  const { modality } = frames[frames.length === 1 ? 0 : frame]!;
+  const values = new Float32Array(count);
+  for (let index = 0; index < count; index++)
+    values[index] = applyModality(modality, pixels.values[frame * count + index] as number);
+  return values;
+}
+
 export function applyModality(modality: Modality, stored: number): number {
   return modality.kind === 'linear' ? stored * modality.slope + modality.intercept : lookUp(modality.lut, stored);
 }

@@ -6,7 +6,7 @@ import type { DecodedInstance } from '../domain/ports.ts';
 import { dateTime } from './date-time.ts';
 import { readDataset, type DicomDataset } from './dataset.ts';
 import { decodePixels } from './decode/index.ts';
-import { displayOf, greyOf, type Display } from './display.ts';
+import { displayOf, greyOf, modalityValuesOf, type Display } from './display.ts';
 import { frameSpacings, spacingOf } from './spacing.ts';
 
 /** Everything as plain data, so that it crosses from the decoding thread without a copy. */
@@ -69,6 +69,9 @@ export function instanceOf({ display, firstGrey, frameSpacings, ...instance }: I
         rows: pixels.rows,
         columns: pixels.columns,
         intensities: frame === 0 ? firstGrey : greyOf(pixels, display, frame),
+        ...(tags.modality === 'CT' && display.kind === 'grey'
+          ? { hounsfield: () => modalityValuesOf(pixels, display, frame) }
+          : {}),
         ...(spacing === undefined ? {} : { spacing }),
         tags,
       };

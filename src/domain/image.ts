@@ -52,6 +52,8 @@ export type GreyImage = {
   readonly columns: number;
   /** After modality LUT, VOI window and MONOCHROME1 inversion: 0 black to 1 white. */
   readonly intensities: Float32Array;
+  /** Of CT: the values after the modality LUT alone, worked out when a model asks for them. */
+  readonly hounsfield?: () => Float32Array;
   readonly spacing?: Spacing;
   readonly tags: ImageTags;
 };

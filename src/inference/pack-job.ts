@@ -27,7 +27,11 @@ export async function packJob(manifest: PackManifest, images: readonly GreyImage
   if (images.length > 1 && !stacks)
     throw new WetreadError('model.run-failed', `${manifest.name} reads one picture at a time, not ${images.length}`);
 
-  const pixels = images.map(greyPixels);
+  const steps = Object.values(manifest.networks).flatMap(({ inputs }) =>
+    Object.values(inputs).map(({ preprocess = [] }) => preprocess),
+  );
+  const inHounsfield = steps.flat().some((step) => step.step === 'window' && step.unit === 'HU');
+  const pixels = images.map((image) => greyPixels(image, inHounsfield));
   const inputs: Record<string, Record<string, PreparedInput>> = {};
   let needsNative = manifest.picture === 'native';
   for (const [network, { inputs: declared }] of Object.entries(manifest.networks)) {
@@ -50,10 +54,15 @@ export async function packJob(manifest: PackManifest, images: readonly GreyImage
 /** Less is a thumbnail, a strip or a mistake: enlarged to the tensor it would look like a picture. */
 const smallest = 8;
 
-const greyPixels = ({ rows, columns, intensities, spacing, tags }: GreyImage): GreyPixels => ({
+const greyPixels = (
+  { rows, columns, intensities, hounsfield, spacing, tags }: GreyImage,
+  inHounsfield: boolean,
+): GreyPixels => ({
   rows,
   columns,
   intensities,
+  ...(inHounsfield && hounsfield && { hounsfield: hounsfield() }),
+  ...(tags.slice?.positionMm !== undefined && { positionMm: tags.slice.positionMm }),
   ...(spacing && { spacing }),
   ...(tags.laterality !== undefined && { laterality: tags.laterality }),
 });

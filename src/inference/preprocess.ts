@@ -4,6 +4,7 @@ import type { Spacing } from '../domain/image.ts';
 import type { Region } from '../kit/model-pack.ts';
 import type { PreprocessStep } from '../kit/preprocess-step.ts';
 import { regionOf, resizePlane, type Plane } from './planes.ts';
+import { axisWeights } from './resample.ts';
 import { after, identity, mirror, scaling, shift, type PlaceMap } from './place-map.ts';
 import { multiplyAdd, percentilesOf, rangeOf, spread, stretchToUnit, subtractDivide } from './values.ts';
 
@@ -16,6 +17,8 @@ export type GreyPixels = {
   readonly hounsfield?: Float32Array;
   readonly spacing?: Spacing;
   readonly laterality?: string;
+  /** Of a slice, along the stack. */
+  readonly positionMm?: number;
 };
 
 /** Pictures as a network takes them, but for the layout of its tensor. */
@@ -55,6 +58,8 @@ export type Canvas = {
   isDepth: boolean;
   maps: PlaceMap[];
   pictures: number[];
+  /** Of slices stacked as depth, where their places are known. */
+  sliceSpacingMm?: number;
 };
 
 /** Such an input waits until the pack's code has named the regions. */
@@ -88,6 +93,7 @@ export async function prepare(
           canvas: stacked(
             canvases.map((one) => one.canvas),
             step,
+            distanceOf(canvases.map((one) => one.picture)),
           ),
         },
       ];
@@ -148,7 +154,8 @@ async function carryOut(
         throw new WetreadError('model.picture-unusable', 'the picture has no pixel size, and this model needs one');
       const height = Math.max(1, Math.round((canvas.rows * spacing.rowMm) / step.spacingMm));
       const width = Math.max(1, Math.round((canvas.columns * spacing.columnMm) / step.spacingMm));
-      return resize(canvas, { height, width, filter: step.filter });
+      await resize(canvas, { height, width, filter: step.filter });
+      return step.sliceMm === undefined ? undefined : resampleSlices(canvas, step.sliceMm, step.filter);
     }
     case 'orient': {
       const side = picture.laterality?.trim().toUpperCase()[0];
@@ -191,6 +198,29 @@ async function carryOut(
     case 'normalise':
       return normalised(canvas, step);
   }
+}
+
+/** Each new slice is the weighted sum of those it lies between or covers, as within a plane. */
+function resampleSlices(canvas: Canvas, sliceMm: number, filter: 'area' | 'triangle'): void {
+  if (canvas.sliceSpacingMm === undefined)
+    throw new WetreadError(
+      'model.picture-unusable',
+      'the distance of the slices is not known, and this model needs it',
+    );
+  canvas.items = canvas.items.map((planes) => {
+    const count = Math.max(1, Math.round((planes.length * canvas.sliceSpacingMm!) / sliceMm));
+    const along = axisWeights(planes.length, count, filter);
+    return Array.from({ length: count }, (_, slice) => {
+      const sum = new Float32Array(planes[0]!.length);
+      for (let tap = 0; tap < along.count[slice]!; tap += 1) {
+        const weight = along.weights[slice * along.taps + tap]!;
+        const plane = planes[along.first[slice]! + tap]!;
+        for (let at = 0; at < sum.length; at += 1) sum[at]! += weight * plane[at]!;
+      }
+      return sum;
+    });
+  });
+  canvas.sliceSpacingMm = sliceMm;
 }
 
 type StepOf<Name extends PreprocessStep['step']> = Extract<PreprocessStep, { step: Name }>;
@@ -385,7 +415,14 @@ function middleOf<Item>(all: readonly Item[], count: number): readonly Item[] {
 const evenOf = <Item>(all: readonly Item[], count: number): readonly Item[] =>
   Array.from({ length: count }, (_, index) => all[Math.round((index * (all.length - 1)) / Math.max(count - 1, 1))]!);
 
-function stacked(canvases: readonly Canvas[], { as }: StepOf<'stack'>): Canvas {
+/** Of neighbours, from the first to the last. */
+function distanceOf(pictures: readonly GreyPixels[]): number | undefined {
+  const [first, last] = [pictures[0]?.positionMm, pictures.at(-1)?.positionMm];
+  if (first === undefined || last === undefined || pictures.length < 2) return undefined;
+  return Math.abs(last - first) / (pictures.length - 1) || undefined;
+}
+
+function stacked(canvases: readonly Canvas[], { as }: StepOf<'stack'>, sliceSpacingMm: number | undefined): Canvas {
   const [first] = canvases;
   const odd = canvases.find(({ rows, columns }) => rows !== first!.rows || columns !== first!.columns);
   if (odd !== undefined)
@@ -402,6 +439,7 @@ function stacked(canvases: readonly Canvas[], { as }: StepOf<'stack'>): Canvas {
   return {
     ...common,
     isDepth: as === 'depth',
+    ...(sliceSpacingMm !== undefined && { sliceSpacingMm }),
     items: [canvases.flatMap(({ items }) => items.flat())],
     maps: [first!.maps[0]!],
     pictures: [canvases[canvases.length >> 1]!.pictures[0]!],

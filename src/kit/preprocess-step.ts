@@ -25,7 +25,16 @@ export const preprocessStep = z.discriminatedUnion('step', [
       'Cut out a region that postprocess.ts names (it may be turned) and bring it to this size. Comes first; as Pillow resize(box=…) where the region is upright.',
     ),
   z
-    .strictObject({ step: z.literal('resample'), spacingMm: z.number().positive(), filter: filter.default('triangle') })
+    .strictObject({
+      step: z.literal('resample'),
+      spacingMm: z.number().positive(),
+      sliceMm: z
+        .number()
+        .positive()
+        .optional()
+        .describe('After a stack as depth: also bring the slices to this distance. Needs their places.'),
+      filter: filter.default('triangle'),
+    })
     .describe('Bring the picture to square pixels of this size in mm. Needs the pixel size.'),
   z
     .strictObject({
@@ -150,6 +159,10 @@ export function planShape(steps: readonly PreprocessStep[], fault: Issue): Plann
         break;
       case 'resample':
         if (height !== undefined) wrong('resample comes before the steps that fix a size');
+        if (step.sliceMm !== undefined) {
+          if (!depth) wrong('sliceMm needs a stack as depth before');
+          channels = undefined;
+        }
         break;
       case 'letterbox':
       case 'centre-crop':

@@ -455,3 +455,30 @@ describe('explanations', () => {
     });
   });
 });
+
+describe('a window in Hounsfield units', () => {
+  const bone = {
+    ...whole,
+    preprocess: [
+      { step: 'window', unit: 'HU', from: -200, to: 800 },
+      { step: 'resize', height: 8, width: 8 },
+    ],
+  };
+  const net = { onnx: 'same', inputs: { image: bone }, outputs: { same: { type: 'float32', shape: ['n', 1, 8, 8] } } };
+  const first = definePack(
+    { outputs: { same: {} } },
+    { postprocess: ({ outputs }) => told(outputs.same.data[0]!.toFixed(3)) },
+  );
+
+  test('is cut from what a CT measured, not from what its own window shows', async () => {
+    const ct = { ...picture(8, 8, () => 1), hounsfield: () => new Float32Array(64).fill(300) };
+    expect((await runHere(await manifestOf({ main: net }), first as never, [ct])).findings[0]!.summary).toBe('0.500');
+  });
+
+  test('is not cut from a radiograph', async () => {
+    await expect(runHere(await manifestOf({ main: net }), first as never, [ramp])).rejects.toMatchObject({
+      code: 'model.picture-unusable',
+      detail: expect.stringContaining('no Hounsfield units') as string,
+    });
+  });
+});

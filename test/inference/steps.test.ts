@@ -18,6 +18,7 @@ type Case = {
   readonly spacing?: readonly [number, number];
   readonly regions?: readonly Region[];
   readonly slices?: number;
+  readonly sliceMm?: number;
   readonly dicom?: string;
 };
 const fixtures = new URL('../fixtures/', import.meta.url);
@@ -26,7 +27,15 @@ const cases = JSON.parse(readFileSync(new URL('preprocess/steps.json', fixtures)
 /** The same formula stands in steps.py. */
 const pixel = (x: number, y: number): number => ((x * 7 + y * 13 + ((x * y) % 11)) % 29) / 28;
 
-async function picturesOf({ rows, columns, laterality, spacing, slices = 1, dicom }: Case): Promise<GreyPixels[]> {
+async function picturesOf({
+  rows,
+  columns,
+  laterality,
+  spacing,
+  slices = 1,
+  sliceMm,
+  dicom,
+}: Case): Promise<GreyPixels[]> {
   if (dicom !== undefined) {
     const { firstGrey } = await decodeInstance(readFileSync(new URL(`dicom/${dicom}`, fixtures)), 2 ** 20);
     return [{ rows, columns, intensities: firstGrey }];
@@ -38,6 +47,8 @@ async function picturesOf({ rows, columns, laterality, spacing, slices = 1, dico
       pixel((at % columns) + shift, Math.floor(at / columns)),
     ),
     ...(laterality !== undefined && { laterality }),
+    // As scanners count: not from nought, and downwards.
+    ...(sliceMm !== undefined && { positionMm: 70 - shift * sliceMm }),
     ...(spacing && { spacing: { rowMm: spacing[0], columnMm: spacing[1], plane: 'patient' } }),
   }));
 }
@@ -123,6 +134,14 @@ describe('the steps of a manifest', () => {
   });
 
   test.each([
+    [
+      'slices whose places are not known',
+      [
+        { step: 'stack', as: 'depth' },
+        { step: 'resample', spacingMm: 1, sliceMm: 2 },
+      ],
+      'model.picture-unusable',
+    ],
     ['a picture larger than what it is padded to', [{ step: 'pad', height: 8, width: 8 }], 'model.picture-unusable'],
     ['a picture without a pixel size', [{ step: 'resample', spacingMm: 1 }], 'model.picture-unusable'],
     [
@@ -132,7 +151,9 @@ describe('the steps of a manifest', () => {
     ],
     ['no region where one is cut', [{ step: 'region', height: 8, width: 8 }], 'model.postprocess-failed'],
   ])('refuse %s', async (_, list, code) => {
-    const picture = { rows: 20, columns: 20, intensities: new Float32Array(400) };
+    const spacing = { rowMm: 1, columnMm: 1, plane: 'patient' } as const;
+    const isStack = list.some(({ step }) => step === 'stack');
+    const picture = { rows: 20, columns: 20, intensities: new Float32Array(400), ...(isStack && { spacing }) };
     const steps = list.map((step) => preprocessStep.parse(step));
     await expect(prepare([picture], steps)).rejects.toMatchObject({ code });
   });

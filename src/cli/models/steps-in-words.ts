@@ -8,7 +8,7 @@ export function stepInWords(step: PreprocessStep): string {
     case 'region':
       return `cut out the region the pack names and bring it to ${step.height} × ${step.width} (${filters[step.filter]}, ${step.outside === 'zero' ? 'black' : 'the edge'} beyond the picture)`;
     case 'resample':
-      return `bring to pixels of ${step.spacingMm} mm (${filters[step.filter]})`;
+      return `bring to pixels of ${step.spacingMm} mm${step.sliceMm === undefined ? '' : ` and slices ${step.sliceMm} mm apart`} (${filters[step.filter]})`;
     case 'orient':
       return `mirror left to right${step.when === 'always' ? '' : ` when the header says ${step.when.replace('laterality-', '')}`}`;
     case 'invert':
