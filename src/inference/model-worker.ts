@@ -66,6 +66,11 @@ type TakenTask = {
 const remoteGraceMs = 5_000;
 /** Opening sessions and the first runs; a GPU's first kernel compilation takes tens of seconds. */
 const startDeadlineMs = 120_000;
+/**
+ * Pictures lie outside V8's heap, yet count towards its limit, which follows the 15 MB that live inside: a full
+ * collection came every three or four films, with 10 to 20 ms of processor time each (--trace-gc).
+ */
+const roomForPictures = ['--heap-growing-percent=400'];
 const processFile = fileURLToPath(new URL('./model-process.ts', import.meta.url));
 
 export function modelWorker(options: ModelWorkerOptions): ModelWorker {
@@ -75,7 +80,7 @@ export function modelWorker(options: ModelWorkerOptions): ModelWorker {
   const shared = sharedFile();
   const child = fork(processFile, {
     serialization: 'advanced',
-    execArgv: ['--disable-warning=ExperimentalWarning'],
+    execArgv: ['--disable-warning=ExperimentalWarning', ...roomForPictures],
     env: environmentForModels(process.env),
     stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...(shared === undefined ? [] : [shared.descriptor])],
   });
