@@ -7,6 +7,7 @@ import { wetread } from '../support/wetread.ts';
 const folder = join(import.meta.dirname, '../../src/cli');
 /** Every file that exports a command, so that one that is not on the list is noticed. */
 const commands = readdirSync(folder)
+  .filter((file) => file.endsWith('.ts'))
   .filter((file) => /^export const command\b/m.test(readFileSync(join(folder, file), 'utf8')))
   .map((file) => file.replace('.ts', ''));
 
