@@ -1,6 +1,6 @@
 /** `wetread infer`: reads pictures on this machine, with no server and no database. */
 import { mkdir, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { readConfig } from '../config.ts';
 import { modelsFolder, theModels } from '../adapters.ts';
 import { decoderPool } from '../dicom/decoder-pool.ts';
@@ -67,11 +67,11 @@ Exits 1 when a file could not be read, a pack failed, or no pack read anything; 
       await runner.ready();
       // The next file is read from the disk and unpacked while the models look at this one.
       let ahead = load(files[0]!);
-      for (const [index, { file, shown }] of files.entries()) {
+      for (const [index, { name, shown }] of files.entries()) {
         const loaded = await ahead;
         if (index + 1 < files.length) ahead = load(files[index + 1]!);
         bar.show(index, shown);
-        const result = await readFile(file, shown, loaded);
+        const result = await readFile(name, shown, loaded);
         results.push(result);
         if (!values.json) {
           bar.clear();
@@ -91,7 +91,7 @@ Exits 1 when a file could not be read, a pack failed, or no pack read anything; 
       return picturesOf(file, said, { decoder, maxBytes }).catch((thrown: unknown) => ({ thrown }));
     }
 
-    async function readFile(file: string, shown: string, loaded: Loaded): Promise<FileReading> {
+    async function readFile(name: string, shown: string, loaded: Loaded): Promise<FileReading> {
       if ('thrown' in loaded) {
         if (loaded.thrown instanceof UsageError) throw loaded.thrown;
         return { file: shown, pictures: [], error: refusalOf(loaded.thrown) };
@@ -103,7 +103,7 @@ Exits 1 when a file could not be read, a pack failed, or no pack read anything; 
         const picture = await readPicture(runner, image, options);
         pictures.push(picture);
         if (drawings !== undefined && picture.readings.length > 0)
-          await drawings(file, loaded.length > 1 ? image.frame : undefined, image, picture.readings);
+          await drawings(name, loaded.length > 1 ? image.frame : undefined, image, picture.readings);
       }
       return { file: shown, pictures };
     }
@@ -137,7 +137,8 @@ function drawingsInto(out: string, count: number) {
   const isFolder = count > 1 || !out.toLowerCase().endsWith('.png');
   return async (file: string, frame: number | undefined, image: GreyImage, readings: PictureReading['readings']) => {
     const { overlayOf } = await import('./drawing/overlay.ts');
-    const name = `${basename(file)}${frame === undefined ? '' : `-frame${frame + 1}`}.png`;
+    // Archives call the first picture of every series alike: the folders are part of the name.
+    const name = `${file}${frame === undefined ? '' : `-frame${frame + 1}`}.overlay.png`;
     const target = isFolder || frame !== undefined ? join(isFolder ? out : dirname(out), name) : out;
     await mkdir(dirname(target), { recursive: true });
     await writeFile(target, overlayOf(image, readings));

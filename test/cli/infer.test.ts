@@ -1,6 +1,6 @@
 /** `wetread infer` on real films and plain pictures: what is printed, written and refused, with the pack that comes along. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -122,6 +122,8 @@ describe('wetread infer', () => {
     const films = await mkdtemp(join(folder, 'films-'));
     await writeFile(join(films, 'notes.txt'), 'no picture');
     await writeFile(join(films, 'a.dcm'), await readFile(slipped));
+    await mkdir(join(films, 'series-2'));
+    await writeFile(join(films, 'series-2', 'a.dcm'), await readFile(slipped));
     await writeFile(join(films, 'b.dcm'), (await readFile(slipped)).subarray(0, 20_000));
     const out = join(films, 'drawn');
     const { code, out: printed } = await infer([films, '--png', out]);
@@ -129,7 +131,7 @@ describe('wetread infer', () => {
     expect(printed).toContain('▲ Suspected L4/L5');
     expect(printed).toContain('(dicom.truncated)');
     expect(printed).not.toContain('notes.txt');
-    expect(await readdir(out)).toEqual(['a.dcm.png']);
+    expect((await readdir(out)).toSorted()).toEqual(['a.dcm.overlay.png', 'series-2_a.dcm.overlay.png']);
   });
 
   test('says why no pack applies', async () => {

@@ -42,7 +42,8 @@ export function overlayOf(
     const points = shape.kind === 'polygon' ? shape.points : isLevel(shape) ? [shape.from, shape.to] : [];
     if (points.length === 0 || named.has(shape.label)) continue;
     named.add(shape.label);
-    const [x, y] = besideOf(points);
+    const [x, y] =
+      shape.kind === 'polygon' ? besideOf(points) : points.reduce((one, other) => (other[0] > one[0] ? other : one));
     sheet.text(shape.label, [x + size.letters * 0.8, y], size.letters, chosen.includes(shape) ? amber : white);
   }
   caption(sheet, readings, size.letters);

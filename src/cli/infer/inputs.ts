@@ -1,7 +1,7 @@
 /** Files named on the command line as pictures a model can read: DICOM by its header, plain pictures by what is said of them. */
 import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { join, relative } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import type { DecoderPool } from '../../dicom/decoder-pool.ts';
 import { WetreadError } from '../../domain/errors.ts';
 import { seriesUid, sopUid, studyUid } from '../../domain/ids.ts';
@@ -17,7 +17,8 @@ export type Said = {
   readonly spacingMm?: readonly [row: number, column: number];
 };
 
-export type NamedFile = { readonly file: string; readonly shown: string };
+/** `name`: without separators, different for every file of one call. */
+export type NamedFile = { readonly file: string; readonly shown: string; readonly name: string };
 
 /** Folders are searched to the bottom, in the order of names. */
 export async function filesOf(named: readonly string[]): Promise<NamedFile[]> {
@@ -27,17 +28,23 @@ export async function filesOf(named: readonly string[]): Promise<NamedFile[]> {
       throw new UsageError(`cannot read ${name}: ${cause.code}`, { cause });
     });
     if (!what.isDirectory()) {
-      found.push({ file: name, shown: name });
+      found.push({ file: name, shown: name, name: basename(name) });
       continue;
     }
     const entries = await readdir(name, { recursive: true, withFileTypes: true });
     const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
     for (const file of files.sort()) {
       // In a folder lie other things too; only what was named by itself must be a picture.
-      if (kindOf(await beginningOf(file)) !== undefined) found.push({ file, shown: relative(process.cwd(), file) });
+      if (kindOf(await beginningOf(file)) !== undefined) {
+        const inside = relative(name, file).replaceAll(/[\\/]/g, '_');
+        found.push({ file, shown: relative(process.cwd(), file), name: inside });
+      }
     }
   }
-  return found;
+  const count = Map.groupBy(found, ({ name }) => name);
+  return found.map((one) =>
+    count.get(one.name)!.length === 1 ? one : { ...one, name: one.file.replaceAll(/[\\/:]/g, '_') },
+  );
 }
 
 async function beginningOf(file: string): Promise<Uint8Array> {
