@@ -123,9 +123,9 @@ async function readHeaders(reader: ByteReader): Promise<ReadonlyMap<string, stri
     if (line === '') return headers;
     const colon = line.indexOf(':');
     // A delimiter in the middle of headers is such a line: the part before it would vanish.
-    if (colon <= 0 && !/^[ \t]/.test(line))
-      throw new WetreadError('archive.bad-answer', 'a header of a part has no name');
-    if (colon > 0) headers.set(line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim());
+    const named = /^(?!--)[!#$%&'*+.^_`|~\w-]+[ \t]*:/.test(line);
+    if (!named && !/^[ \t]/.test(line)) throw new WetreadError('archive.bad-answer', 'a header of a part has no name');
+    if (named) headers.set(line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim());
   }
 }
 

@@ -149,4 +149,9 @@ describe('pixels that are not there', () => {
       detail: '1 frames claimed, 3 codestreams present',
     });
   });
+
+  test('run lengths of a taller picture than the header says are refused: it would be cut off', async () => {
+    const lower = withBytes(fixture('grey12-rle'), us(0x10, 61), us(0x10, 30));
+    expect(await refusal(lower)).toMatchObject({ detail: 'an RLE segment is longer than the picture' });
+  });
 });

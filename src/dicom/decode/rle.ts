@@ -59,4 +59,7 @@ function unpack(source: Uint8Array, target: Uint8Array, first: number, stride: n
       for (; written < stop; written += stride) target[written] = value;
     }
   }
+  // Padding may follow; more means that the header's rows or columns are not this picture's.
+  if (source.subarray(read).some((byte) => byte !== 0 && byte !== 128))
+    throw corrupt('an RLE segment is longer than the picture');
 }
