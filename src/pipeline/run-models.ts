@@ -8,6 +8,7 @@ import type { SelectionNote } from '../domain/outcome.ts';
 import type { ModelAnswer, ModelRunner, PackSummary } from '../domain/ports.ts';
 import type { StudyRecord } from '../domain/study.ts';
 import { considerPicture } from '../kit/consider-picture.ts';
+import { combinePictures } from './combine-pictures.ts';
 import type { Loaded } from './load-images.ts';
 import type { Content } from './what-to-read.ts';
 
@@ -20,7 +21,7 @@ export type Read = {
   readonly notes: readonly SelectionNote[];
 };
 
-/** No picture is kept: each is read, and only the answer that may be reported stays. */
+/** No picture is kept, only what was answered. */
 export async function runModels(
   parts: Parts,
   record: StudyRecord,
@@ -51,19 +52,23 @@ export async function runModels(
 
   const readings: Reading[] = [];
   const packFailures: PackFailure[] = [];
-  for (const { pack, best, failure, fault, leftOut } of packs.values()) {
+  for (const { pack, answers, failure, fault, leftOut } of packs.values()) {
     const content = contents.get(pack.name);
+    const [best] = answers;
     const code = failure ?? (best === undefined && !leftOut ? fault : undefined);
     if (code !== undefined) packFailures.push({ pack: pack.name, code });
     else if (best !== undefined && content !== undefined)
-      readings.push(readingOf({ ...record, patientId }, pack, best.answer, content, parts.now?.() ?? new Date()));
+      readings.push(readingOf({ ...record, patientId }, pack, answers, content, parts.now?.() ?? new Date()));
   }
   return { readings, packFailures, notes: [...packs.values()].flatMap(notesOf) };
 }
 
+type Answered = { readonly answer: ModelAnswer; readonly assessable: number; readonly fits: boolean };
+
 type State = {
   readonly pack: PackSummary;
-  best: { readonly answer: ModelAnswer; readonly assessable: number; readonly fits: boolean } | undefined;
+  /** The picture on which most could be assessed first: a study often holds a front and a side view. */
+  answers: Answered[];
   failure: ErrorCode | undefined;
   /** Why the first picture that could not be read could not. */
   fault: ErrorCode | undefined;
@@ -73,7 +78,7 @@ type State = {
   readonly said: Map<string, { readonly seriesUid: SeriesUid; readonly why: string; pictures: number }>;
 };
 const nothingYet = (): Omit<State, 'pack'> => ({
-  best: undefined,
+  answers: [],
   failure: undefined,
   fault: undefined,
   leftOut: false,
@@ -90,7 +95,7 @@ async function readWith(
   if (state.failure !== undefined) return;
   const first = loaded.kind === 'stack' ? loaded.images[0]! : loaded.image;
   const consideration = considerPicture(pack, first.tags);
-  const better = state.best?.fits === true && state.best.assessable > 0;
+  const better = state.answers.some(({ fits, assessable }) => fits && assessable > 0);
   if (consideration.kind === 'leave' || (consideration.kind === 'last' && better)) {
     state.leftOut = true;
     note(state, first.seriesUid, consideration.why);
@@ -98,9 +103,8 @@ async function readWith(
   }
   try {
     const answer = await models.run(pack, loaded.kind === 'stack' ? loaded.images : loaded.image, signal);
-    // A study often holds a front and a side view: the picture on which most could be assessed is the one that is reported.
     const one = { answer, assessable: assessableIn(answer), fits: consideration.kind === 'read' };
-    if (state.best === undefined || isBetter(one, state.best)) state.best = one;
+    state.answers = [...state.answers, one].sort(bestFirst);
   } catch (thrown) {
     const error = asWetreadError(thrown);
     // What may pass is left to the job's retries, which repeat the whole study: packs that answered keep their ids.
@@ -110,8 +114,8 @@ async function readWith(
   }
 }
 
-const isBetter = (one: NonNullable<State['best']>, than: NonNullable<State['best']>): boolean =>
-  one.assessable > than.assessable || (one.assessable === than.assessable && one.fits && !than.fits);
+/** Of equals the one that came first stays first. */
+const bestFirst = (a: Answered, b: Answered): number => b.assessable - a.assessable || Number(b.fits) - Number(a.fits);
 
 const assessableIn = ({ findings }: ModelAnswer): number =>
   findings.filter((draft: FindingDraft) => draft.result.kind !== 'not-assessable').length;
@@ -133,7 +137,7 @@ const notesOf = ({ pack, said }: State): SelectionNote[] =>
 function readingOf(
   record: StudyRecord & Required<Pick<StudyRecord, 'patientId'>>,
   { name, version, title, sha256 }: PackIdentity,
-  answer: ModelAnswer,
+  answers: readonly Answered[],
   content: Content,
   now: Date,
 ): Reading {
@@ -147,8 +151,8 @@ function readingOf(
     contentHash: content.hash,
     pictures: content.pictures,
     readAt: now.toISOString(),
-    executionProvider: answer.executionProvider,
-    findings: answer.findings.map((draft) => ({
+    executionProvider: answers[0]!.answer.executionProvider,
+    findings: combinePictures(answers.map(({ answer }) => answer.findings)).map((draft) => ({
       ...draft,
       id: findingIdOf(id, draft.concept, draft.site),
       verdict: { kind: 'unreviewed' },
