@@ -9,6 +9,7 @@ import { silentLogger } from '../src/domain/log.ts';
 import type { Landmark } from '../src/domain/finding.ts';
 import { loadPack } from '../src/inference/load-packs.ts';
 import { modelRunner } from '../src/inference/model-runner.ts';
+import { prepare } from '../src/inference/preprocess.ts';
 import type { BenchRow } from './row.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -71,6 +72,16 @@ export async function benchPeers(): Promise<BenchRow[]> {
       seconds.ours.push((performance.now() - started) / 1000);
       seconds.theirs.push((await peer.ask({ run: filmsPerRound })).seconds!);
     }
+    const shown = (await decoder.decode(await readFile(films[0]!))).grey(0);
+    const film = { rows: shown.rows, columns: shown.columns, intensities: shown.intensities };
+    const { preprocess = [] } = pack.manifest.networks[network]!.inputs['image']!;
+    const preparing = { ours: [] as number[], theirs: [] as number[] };
+    for (let round = 0; round < rounds; round += 1) {
+      const started = performance.now();
+      for (let index = 0; index < 5; index += 1) await prepare([film], preprocess);
+      preparing.ours.push((performance.now() - started) / 5);
+      preparing.theirs.push((1000 * (await peer.ask({ prepare: 5 })).seconds!) / 5);
+    }
     const rate = (all: readonly number[]): number => filmsPerRound / median(all);
     // Of each round, as whatever else the machine does changes between rounds.
     const ratio = median(seconds.ours.map((took, round) => seconds.theirs[round]! / took));
@@ -84,6 +95,14 @@ export async function benchPeers(): Promise<BenchRow[]> {
         ratio,
         target: 'ratio ≥ 1.20',
         pass: ratio >= 1.2,
+      },
+      {
+        name: 'from the grey film to the tensor',
+        value: median(preparing.ours),
+        unit: 'ms',
+        limit: median(preparing.theirs),
+        limitName: 'Pillow + numpy',
+        ratio: median(preparing.theirs.map((took, round) => took / preparing.ours[round]!)),
       },
       {
         name: 'corners apart from theirs, at most (picture pixels)',

@@ -1,7 +1,8 @@
 """The same reading written the usual way in Python: pydicom, numpy and Pillow, onnxruntime, one film after the other.
 
 Speaks lines of JSON: {"films": [paths], "model": path, "threads": n, "rows", "columns"} opens, each {"run": count} then
-reads that many films and answers {"seconds", "landmarks" of the first}. {"larger": [film, its stored values, to, times]}
+reads that many films and answers {"seconds"}; {"prepare": count} does the same for the way
+from the grey film to the tensor alone. {"larger": [film, its stored values, to, times]}
 writes it uncompressed with each pixel repeated, as large as films come from today's detectors. No part of Wetread is used.
 """
 
@@ -79,6 +80,13 @@ def main():
             session = onnxruntime.InferenceSession(order["model"], options, providers=["CPUExecutionProvider"])
             films, shape = order["films"], (order["rows"], order["columns"])
             answer["landmarks"] = [read(session, film, *shape).tolist() for film in films]
+        elif "prepare" in order:
+            image = shown(pydicom.dcmread(films[0]))
+            prepared(image, *shape)
+            started = time.perf_counter()
+            for _ in range(order["prepare"]):
+                prepared(image, *shape)
+            answer["seconds"] = time.perf_counter() - started
         else:
             started = time.perf_counter()
             for index in range(order["run"]):
