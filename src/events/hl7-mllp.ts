@@ -57,6 +57,8 @@ export function hl7Answers(
       if (verdict === 'failed') logger.error('an HL7 message could not be kept', { code, cause: refusal.error });
       else logger.warn('an HL7 message was refused', { code, detail, bytes: frame.bytes.length });
     }
+    // What is not read as a whole still says in its header which message is refused.
+    if (refusal?.error.code === 'request.too-large') message ??= beginningOf(frame.bytes);
     options.onAnswered?.(refusal?.error.code ?? 'ok');
     const written = acknowledgement(message, verdict, refusal);
     if (written !== undefined) return Buffer.from(written, 'utf8');
@@ -99,6 +101,14 @@ export function hl7Answers(
   }
 
   return answer;
+}
+
+function beginningOf(bytes: Uint8Array): Hl7Message | undefined {
+  try {
+    return parseMessage(bytes.subarray(0, 4096));
+  } catch {
+    return undefined;
+  }
 }
 
 export function hl7Source(options: Hl7SourceOptions): Hl7Source {

@@ -47,7 +47,12 @@ const segmentName = /^[A-Z][A-Z0-9]{2}$/;
 /** Printable ASCII, and nothing that a value is made of. */
 const separator = /^[!-/:-@[-`{-~]$/;
 
-/** Throws `hl7.malformed` when the bytes do not begin with a message header that can be used. */
+/** Eight megabytes of separators would otherwise become millions of objects, and everybody waits while they are made. */
+const mostLines = 50_000;
+const mostRepetitions = 1_000;
+const longestText = 65_536;
+
+/** Throws `hl7.malformed` when the bytes do not begin with a message header that can be used, `request.too-large` for too many lines. */
 export function parseMessage(bytes: Uint8Array): Hl7Message {
   // Delimiters and the name of the character set are ASCII in every set that MLLP can carry.
   const ascii = new TextDecoder('latin1').decode(bytes.subarray(0, 4096)).replace(/^(\xef\xbb\xbf)?[\r\n\s]*/, '');
@@ -81,7 +86,9 @@ function delimitersOf(text: string): Delimiters {
 /** Segments end with a carriage return; senders that end them with line feeds, or break a text in the middle, are understood. */
 function linesOf(text: string, field: string): string[] {
   const lines: string[] = [];
-  for (const line of text.split(/\r\n|\r|\n/)) {
+  const given = text.split(/\r\n|\r|\n/, mostLines + 1);
+  if (given.length > mostLines) throw new WetreadError('request.too-large', `more than ${mostLines} lines`);
+  for (const line of given) {
     const starts = segmentName.test(line.slice(0, 3)) && (line.length === 3 || line[3] === field);
     if (starts) lines.push(line);
     else if (line !== '' && lines.length > 0) lines[lines.length - 1] += `\n${line}`;
@@ -104,7 +111,9 @@ function segment(line: string, delimiters: Delimiters): Segment {
     if (given === '') return [];
     // The separators themselves stand in MSH-2.
     const whole = (header && field === 2) || delimiters.repetition === '';
-    return (whole ? [given] : given.split(delimiters.repetition)).map((one) => repetition(one, delimiters));
+    return (whole ? [given] : given.split(delimiters.repetition, mostRepetitions)).map((one) =>
+      repetition(one, delimiters),
+    );
   };
   return {
     name,
@@ -120,14 +129,14 @@ function repetition(raw: string, delimiters: Delimiters): Repetition {
     text(component = 1, subcomponent = 1) {
       const inside = part(raw, delimiters.component, component);
       const value = part(inside, delimiters.subcomponent, subcomponent);
-      return value === '""' ? '' : unescaped(value, delimiters);
+      return value === '""' ? '' : unescaped(value.slice(0, longestText), delimiters);
     },
   };
 }
 
 function part(text: string, separator: string, number: number): string {
   if (separator === '') return number === 1 ? text : '';
-  return text.split(separator)[number - 1] ?? '';
+  return text.split(separator, number)[number - 1] ?? '';
 }
 
 /** A whole field as one text: for free text of senders that do not escape their separators. */

@@ -53,6 +53,15 @@ describe('reading', () => {
     expect(parse(lines(text)).header.text(3)).toBe('A');
   });
 
+  it('refuses more lines than any message has, and makes no object of each separator', () => {
+    expect(() => parse(`${lines(header)}${'OBR\r'.repeat(60_000)}`)).toThrowError(
+      expect.objectContaining({ code: 'request.too-large' }),
+    );
+    const pid = first(lines(header, `PID|||${'~'.repeat(100_000)}|${'\\'.repeat(100_000)}`), 'PID');
+    expect(pid.repetitions(3)).toHaveLength(1000);
+    expect(pid.text(4)).toHaveLength(65_536);
+  });
+
   it('resolves escapes, and leaves a backslash that nobody escaped', () => {
     const obx = first(
       lines(
