@@ -68,6 +68,8 @@ export type AssociationEnd = {
 const implicitLittleEndian = '1.2.840.10008.1.2';
 /** A command set has some two hundred bytes. */
 const maxCommandBytes = 64 * 1024;
+/** Of a fragment's own header. */
+const fragmentBytes = 6;
 
 export async function serveAssociation(socket: Socket, options: AcceptorOptions): Promise<AssociationEnd> {
   let request: AssociateRequest | undefined;
@@ -97,7 +99,8 @@ export async function serveAssociation(socket: Socket, options: AcceptorOptions)
     if (message.contextId !== pdv.contextId || pdv.command !== (message.command === undefined))
       throw new ProtocolError(abortReason.unexpectedPdu, 'fragments of two messages are mixed');
     if (message.command === undefined) {
-      message.size += pdv.data.length;
+      // Empty fragments count too: millions of them would fit between two that say something.
+      message.size += pdv.data.length + fragmentBytes;
       if (message.size > maxCommandBytes)
         throw new ProtocolError(abortReason.invalidParameter, 'a command set without end');
       // The unit's memory is used again for nothing, but a copy lets go of a large unit around a small command.

@@ -175,6 +175,11 @@ export function dimseSource(options: DimseSourceOptions): DimseSource {
           (socket: TLSSocket) => onConnection(socket),
         );
   server.maxConnections = maxAssociations + spareConnections;
+  // Before TLS begins: strangers who never finish it would take the places of all others.
+  if (options.tls !== undefined)
+    server.on('connection', (socket: Socket) => {
+      if (!allowed.knows(socket.remoteAddress ?? '')) socket.destroy();
+    });
   server.on('tlsClientError', (error: Error) =>
     logger.warn('a DICOM caller could not agree on TLS', { why: (error as NodeJS.ErrnoException).code }),
   );

@@ -276,6 +276,21 @@ describe('over TLS', () => {
   });
 });
 
+describe('a stranger', () => {
+  it('takes no place by never finishing TLS', async () => {
+    const unread = receiver({
+      callers: [{ aeTitle: '*', from: '10.0.0.0/8' }],
+      tls: { cert: '', key: '' },
+      artimMs: 600_000,
+    });
+    const socket = connect(await unread.start(), '127.0.0.1');
+    socket.on('error', () => {});
+    await once(socket, 'close');
+    expect(socket.bytesRead).toBe(0);
+    await unread.stop();
+  });
+});
+
 describe('the own caller', () => {
   it('delivers a dataset byte for byte, in units of the size the receiver takes', async () => {
     const films = ['grey12', 'grey12-htj2k', 'rgb-jpeg-baseline'].map((name) => testFilm(undefined, name));
@@ -401,6 +416,19 @@ describe('a caller that does not keep to the protocol', () => {
     expect(answer[0]).toBe(first);
     // In the end it hears A-ABORT from the provider.
     expect([...answer.subarray(-10)].slice(0, 9)).toEqual([7, 0, 0, 0, 0, 4, 0, 0, 2]);
+    await stillThere();
+  });
+
+  it('cannot fill the memory with fragments that hold nothing', async () => {
+    const empty = Buffer.from([0, 0, 0, 2, 1, 1]);
+    const unit = Buffer.concat([Buffer.from([4, 0, 0, 0, 0, 0]), ...Array.from({ length: 20_000 }, () => empty)]);
+    unit.writeUInt32BE(unit.length - 6, 2);
+    const socket = await rawSocket();
+    const all = answered(socket);
+    socket.write(association(testFilm()));
+    socket.write(unit);
+    // A-ABORT for what it sent, and not for its silence afterwards.
+    expect([...(await all).subarray(-10)]).toEqual([7, 0, 0, 0, 0, 4, 0, 0, 2, 6]);
     await stillThere();
   });
 
