@@ -4,10 +4,9 @@ import cv2
 import numpy as np
 
 from .dataset import normalise
-from .realism import like_a_photograph
 
 
-def augment(image, points, rng, films=None):
+def augment(image, points, rng):
     """`image` uint8 letterboxed, `points` with NaN where not in view; returns normalised image and points."""
     height, width = image.shape
     draw = rng.uniform
@@ -22,7 +21,6 @@ def augment(image, points, rng, films=None):
     out = cv2.warpAffine(np.ascontiguousarray(image), matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=fill)
     out = out.astype(np.float32) / 255
     points = points @ matrix[:, :2].T + matrix[:, 2]
-    out = like_a_photograph(out, films, rng)
     if rng.uniform() < 0.7:
         out = out ** np.exp(draw(-0.6, 0.6))
     if rng.uniform() < 0.3:  # another window: everything but the air looks light

@@ -13,14 +13,13 @@ import torch.nn.functional as F
 
 from .augment import augment
 from .net import STRIDE, CornerNet, load_prototype, moments
-from .realism import RealFilms
 
 
 class ShardPool:
     """All shards rendered so far, in memory; `refresh` adds those that appeared since."""
 
-    def __init__(self, folder, limit, films=None):
-        self.folder, self.limit, self.films = Path(folder), limit, films
+    def __init__(self, folder, limit):
+        self.folder, self.limit = Path(folder), limit
         self.seen, self.images, self.points = set(), [], []
 
     def refresh(self):
@@ -36,7 +35,7 @@ class ShardPool:
 
     def batch(self, rng, size):
         chosen = rng.integers(0, len(self.images), size)
-        pairs = [augment(self.images[i], self.points[i], rng, self.films) for i in chosen]
+        pairs = [augment(self.images[i], self.points[i], rng) for i in chosen]
         images = torch.from_numpy(np.stack([image for image, _ in pairs])[:, None].astype(np.float32))
         points = torch.from_numpy(np.stack([points for _, points in pairs]).astype(np.float32))
         return images.contiguous(memory_format=torch.channels_last), points
@@ -74,7 +73,6 @@ def main():
     arguments.add_argument("--rate", type=float, default=1.5e-3)
     arguments.add_argument("--sigma", type=float, default=5.0)
     arguments.add_argument("--limit", type=int, default=40_000)
-    arguments.add_argument("--data", type=Path, help="shared data: chest films that lend tones and clutter")
     options = arguments.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
@@ -93,7 +91,7 @@ def main():
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-4)
     if state:
         optimizer.load_state_dict(state["optimizer"])
-    pool = ShardPool(options.shards, options.limit, RealFilms(options.data) if options.data else None)
+    pool = ShardPool(options.shards, options.limit)
     while pool.refresh() < 200:
         time.sleep(2)
     began, saved, shown, errors = time.time() - spent, time.time(), time.time(), []
