@@ -5,7 +5,13 @@ import type { OperatingRule } from './operating-point.ts';
 import { pairUp, patientsOf, type Pair } from './pair.ts';
 import type { DataKind, ModelStatement, Report, Section } from './report.ts';
 import { abstentionSection } from './sections/abstention.ts';
-import { classificationPrimary, classificationSection, classified, labelsOf } from './sections/classification.ts';
+import {
+  classificationPrimary,
+  classificationSection,
+  classified,
+  labelsOf,
+  positiveOf,
+} from './sections/classification.ts';
 import { comparisonSection } from './sections/comparison.ts';
 import { detectionPrimary, detectionSection } from './sections/detection.ts';
 import { landmarkPrimary, landmarkSection, type Yardstick } from './sections/landmarks.ts';
@@ -22,7 +28,12 @@ export type EvaluationOptions = BootstrapOptions & {
   readonly yardstick?: Yardstick;
 };
 
-export type Entrant = { readonly model: ModelStatement; readonly answers: readonly Answer[] };
+export type Entrant = {
+  readonly model: ModelStatement;
+  readonly answers: readonly Answer[];
+  /** By label, what the model itself is used at; for figures when no validation pictures choose. */
+  readonly thresholds?: Readonly<Record<string, number>>;
+};
 
 export type EvaluationInput = {
   readonly title: string;
@@ -72,10 +83,12 @@ function sectionsOf(
     ...options,
     ...(options.boxThreshold !== undefined && { threshold: options.boxThreshold }),
   };
+  const positive = options.positive ?? positiveOf(labelsOf(classified(test)));
+  const threshold = options.threshold ?? entrant.thresholds?.[positive];
   const primary = primaryOf(test, options);
   const sections = [
     abstentionSection(kind, test),
-    classificationSection(kind, test, validation, options),
+    classificationSection(kind, test, validation, { ...options, ...(threshold !== undefined && { threshold }) }),
     detectionSection(kind, test, boxes),
     landmarkSection(kind, test, options),
     ...measurementSections(kind, test, options),

@@ -124,6 +124,36 @@ test('scores that a pack tells are its classification', async () => {
   expect(section).toMatchObject({ images: 2, kind: 'synthetic' });
 });
 
+test("without validation pictures a pack's own threshold decides, and the one of the operating point in use", async () => {
+  await using packs = await packsFolder({
+    name: 'sensitive-pack',
+    onnx: 'moments',
+    outputs: { moments: { type: 'float32', shape: ['n', 2] } },
+    postprocess: `return { findings: [], scores: { slip: 0.3, normal: 0.7 } };`,
+    manifest: {
+      outputs: {
+        moments: {
+          type: 'float32',
+          shape: ['n', 2],
+          labels: ['slip', 'normal'],
+          thresholds: { balanced: { slip: 0.5 }, sensitive: { slip: 0.25 } },
+        },
+      },
+      operatingPoint: 'sensitive',
+    },
+  });
+  await copyFile(join(demoFilms, 'normal.dcm'), join(folder, 'c.dcm'));
+  await copyFile(join(demoFilms, 'l1-wedge.dcm'), join(folder, 'd.dcm'));
+  const data = await fileOf('own.csv', 'file,kind,label\nc.dcm,synthetic,slip\nd.dcm,synthetic,normal\n');
+  const { out } = await evaluate(['--pack', 'sensitive-pack', '--data', data, '--json', '--replicates', '100'], {
+    WETREAD_MODELS_DIR: packs.folder,
+  });
+  const report = JSON.parse(out) as Report;
+  const section = report.sections.find(({ title }) => title === 'slip or normal');
+  expect(section?.says).toContain("a score of 0.2500 on: the model's own");
+  expect(figure(report, 'slip or normal', 'sensitivity')).toMatchObject({ k: 1, n: 1 });
+});
+
 describe('recorded answers', () => {
   const rows = Array.from(
     { length: 40 },

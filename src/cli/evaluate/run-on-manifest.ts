@@ -14,6 +14,7 @@ import type { Picture, Report } from '../../evaluation/report.ts';
 import type { TruthRow } from '../../evaluation/truth.ts';
 import { loadPack, packFolders } from '../../inference/load-packs.ts';
 import { modelRunner, type ManagedModelRunner } from '../../inference/model-runner.ts';
+import type { PackManifest } from '../../kit/pack-manifest.ts';
 import { UsageError, type Io } from '../command.ts';
 import { truthAndAnswer } from '../drawing/truth-and-answer.ts';
 import { picturesOf } from '../infer/inputs.ts';
@@ -54,12 +55,18 @@ export async function runOnManifest(name: string, manifest: Manifest, io: Io): P
       const { version, sha256 } = pack.identity;
       const { trainedOn, intendedUse } = pack.manifest;
       const model = { name, version, sha256, trainedOn, intendedUse, executionProvider: provider };
-      return { model, answers, picturesSha256: all.digest('hex') };
+      return { model, answers, thresholds: thresholdsIn(pack.manifest), picturesSha256: all.digest('hex') };
     });
   } finally {
     bar.clear();
     await runner.close();
   }
+}
+
+/** Of the operating point in use, by label; of networks that know the same label, the last one's, which a chain ends with. */
+function thresholdsIn({ networks, operatingPoint = '' }: PackManifest): Record<string, number> {
+  const declared = Object.values(networks).flatMap(({ outputs }) => Object.values(outputs));
+  return Object.fromEntries(declared.flatMap(({ thresholds }) => Object.entries(thresholds?.[operatingPoint] ?? {})));
 }
 
 /** A picture that cannot be read is an answer too: the report counts it as failed, with its code. */
