@@ -16,8 +16,9 @@ import type { NetworkManifest } from '../kit/network-manifest.ts';
 import { calibrated } from './calibrate.ts';
 import { explanationShapes, type Explained } from './explain-shapes.ts';
 import { feedsFor, type Feeds } from './feeds.ts';
-import { fits, type Networks, type Tensor } from './network.ts';
+import { fits, type Network, type Networks, type Tensor, type Tensors } from './network.ts';
 import { magnificationOf, throughMap, type PlaceMap } from './place-map.ts';
+import { runInParts } from './rows.ts';
 import { regionOf } from './planes.ts';
 import type { PackJob } from './pack-job.ts';
 
@@ -62,7 +63,7 @@ export async function runPack(
       throw new WetreadError('model.run-failed', `${manifest.name} has no network called ${network}`);
     const feeds = await feedsFor(network, declared, job, on);
     const started = performance.now();
-    const outputs = await runInParts(declared, feeds, (part) => opened.run(part));
+    const outputs = await runOn(opened, declared, feeds);
     netMs += performance.now() - started;
     postprocessing?.();
     const checked = Object.fromEntries(
@@ -118,53 +119,16 @@ function surroundings(manifest: PackManifest, job: PackJob) {
   };
 }
 
-/** More pictures than the network takes at once are run in several turns. */
-async function runInParts(
-  { inputs, outputs, hardware }: NetworkManifest,
-  feeds: Feeds,
-  run: (part: Readonly<Record<string, Tensor>>) => Promise<Readonly<Record<string, Tensor>>>,
-): Promise<Readonly<Record<string, Tensor>>> {
-  const fixed = Object.values(inputs)
-    .map(({ shape }) => shape[0])
-    .find((size) => typeof size === 'number');
-  const most = hardware?.most ?? fixed ?? 64;
+/** More pictures than the network takes at once are run in several turns; none are not run at all. */
+async function runOn(network: Network, { inputs, outputs, hardware }: NetworkManifest, feeds: Feeds): Promise<Tensors> {
   if (feeds.items === 0)
     return Object.fromEntries(
       Object.entries(outputs).map(([name, { type, shape }]) => [name, emptyTensor(type, shape)]),
     );
-  if (feeds.items <= most) return run(feeds.tensors);
-  const parts: Readonly<Record<string, Tensor>>[] = [];
-  for (let from = 0; from < feeds.items; from += most)
-    parts.push(await run(mapped(feeds.tensors, (tensor) => rowsOf(tensor, from, Math.min(from + most, feeds.items)))));
-  return mapped(parts[0]!, (_, name) => joinedRows(parts.map((part) => part[name]!)));
-}
-
-const mapped = (
-  tensors: Readonly<Record<string, Tensor>>,
-  change: (tensor: Tensor, name: string) => Tensor,
-): Readonly<Record<string, Tensor>> =>
-  Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, change(tensor, name)]));
-
-function rowsOf(tensor: Tensor, from: number, to: number): Tensor {
-  const size = tensor.data.length / tensor.dims[0]!;
-  return {
-    ...tensor,
-    dims: [to - from, ...tensor.dims.slice(1)],
-    data: tensor.data.subarray(from * size, to * size),
-  } as Tensor;
-}
-
-function joinedRows(tensors: readonly Tensor[]): Tensor {
-  const [first] = tensors;
-  const length = tensors.reduce((sum, { data }) => sum + data.length, 0);
-  const data = new (first!.data.constructor as new (length: number) => Float32Array)(length);
-  let at = 0;
-  for (const one of tensors) {
-    data.set(one.data as Float32Array, at);
-    at += one.data.length;
-  }
-  const items = tensors.reduce((sum, { dims }) => sum + dims[0]!, 0);
-  return { ...first!, dims: [items, ...first!.dims.slice(1)], data } as Tensor;
+  const fixed = Object.values(inputs)
+    .map(({ shape }) => shape[0])
+    .find((size) => typeof size === 'number');
+  return runInParts(network, feeds.tensors, hardware?.most ?? fixed ?? 64);
 }
 
 const emptyTensor = (type: string, shape: readonly (number | string)[]): Tensor =>
