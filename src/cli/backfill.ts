@@ -21,7 +21,15 @@ Usage: wetread backfill --from 2026-01-01 [--to 2026-03-31] [--modality DX,CR] [
 
 Studies that are known already are left alone unless they have grown. Whatever is queued waits until no other study does.
 Ctrl+C, or anything worse, loses nothing: the same command goes on from the day it was at.
-Works beside a running service, which does the reading.`,
+Works beside a running service, which does the reading.
+
+Examples:
+  npm run wetread -- backfill --from 2026-01-01 --modality DX,CR --dry-run
+  npm run wetread -- backfill --from 2026-01-01 --to 2026-03-31 --modality DX,CR --rate 100/m
+
+Against "npm start" (another window):
+  WETREAD_DATA_DIR=.wetread/demo WETREAD_DICOMWEB_URL=http://127.0.0.1:8090/dicom-web \\
+    npm run wetread -- backfill --from 2026-01-01`,
   async run(args, io) {
     const { values } = readArgs(args, {
       from: { type: 'string' },
@@ -121,7 +129,7 @@ export function line({ day, days, daysDone, found, queued, known, held }: Backfi
 }
 
 function inWords({ done, day, days, found, queued, known }: BackfillEnd, dryRun: boolean): string {
-  const counts = `${found} studies found, ${queued} ${dryRun ? 'would be queued' : 'queued'}, ${known} known`;
+  const counts = `${found} ${found === 1 ? 'study' : 'studies'} found, ${queued} ${dryRun ? 'would be queued' : 'queued'}, ${known} known`;
   if (dryRun) return `${counts} in ${days} days. Nothing was queued.`;
   return done ? `${counts}. Done until ${day}.` : `${counts}. Stopped at ${day}; the same command goes on from there.`;
 }

@@ -21,7 +21,11 @@ Starts a demo hospital on WETREAD_SANDBOX_PORT (8090) and the service on WETREAD
 Everything is on this machine and fictional; the demo's data (WETREAD_DATA_DIR/demo) is new at every start.
 
   --json       one line of JSON when ready
-  --verbose    the service's log on standard error (otherwise warnings only)`,
+  --verbose    the service's log on standard error (otherwise warnings only)
+
+Examples:
+  npm start
+  WETREAD_PORT=8081 WETREAD_SANDBOX_PORT=8091 npm run wetread -- demo --verbose`,
   async run(args, io) {
     const { values } = readArgs(args, { json: { type: 'boolean' }, verbose: { type: 'boolean' } });
     const started = performance.now();

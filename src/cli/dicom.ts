@@ -37,7 +37,12 @@ colour interleaved, no look-up table applied. For a file that cannot be read: th
   --png FILE   writes the first frame as a reader would see it (one file only)
   --seconds N  longest time for one file; on some damaged files a decoder never ends (default: ${patience}, as in the service)
 
-Exits 1 when a file was refused, 2 when a path could not be opened; the others are described all the same.`,
+Exits 1 when a file was refused, 2 when a path could not be opened; the others are described all the same.
+
+Examples:
+  npm run wetread -- dicom sandbox/films/*.dcm
+  npm run wetread -- dicom sandbox/films/normal.dcm --png normal.png
+  npm run wetread -- dicom --stack sandbox/films`,
   async run(args, io) {
     const { values, positionals: files } = readArgs(
       args,
@@ -84,7 +89,9 @@ async function contentsOf(file: string): Promise<Uint8Array | { readonly reason:
   try {
     return await readFile(file);
   } catch (cause) {
-    return { reason: (cause as NodeJS.ErrnoException).code ?? String(cause) };
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'EISDIR') return { reason: 'it is a folder (name its files, or say --stack)' };
+    return { reason: code ?? String(cause) };
   }
 }
 

@@ -15,7 +15,11 @@ Usage: wetread doctor [--settings]
   --settings   every setting with its meaning and present value, and nothing else
   --json       the same as JSON
 
-Exits 1 when something that is configured does not work.`,
+Exits 1 when something that is configured does not work.
+
+Examples:
+  npm run wetread -- doctor
+  npm run wetread -- doctor --settings`,
   async run(args, io) {
     const { values } = readArgs(args, { settings: { type: 'boolean' }, json: { type: 'boolean' } });
     const config = readConfig(io.env);

@@ -40,8 +40,9 @@ pictures: modality, view, region, spacing (mm a pixel). Each column that is ther
   --yardstick <a,b,mm>   two landmarks whose true distance is taken as so many millimetres in every picture
   --replicates <n>       bootstrap samples of patients (default 2000); --seed <n> draws others
 
-Example: wetread evaluate --pack lumbar-landmarks --data films.csv --out evaluation
-         --yardstick L3.posteriorInferior,L3.anteriorInferior,35`,
+Examples:
+  npm run wetread -- evaluate --pack lumbar-landmarks --data films.csv --out evaluation \\
+    --yardstick L3.posteriorInferior,L3.anteriorInferior,35`,
   async run(args, io) {
     const { values } = readArgs(args, {
       pack: { type: 'string' },

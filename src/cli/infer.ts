@@ -33,7 +33,11 @@ DICOM, PNG and JPEG; folders are searched to the bottom. Each picture is read by
   --spacing MM    of plain pictures, where known: pixel size in mm, or rows,columns; without it nothing is measured in mm
 
 Every answer is a suggestion of a model that nobody has reviewed. Abstaining is an answer too.
-Exits 1 when a file could not be read, a pack failed, or no pack read anything; 2 when called wrongly.`,
+Exits 1 when a file could not be read, a pack failed, or no pack read anything; 2 when called wrongly.
+
+Examples:
+  npm run wetread -- infer sandbox/films/l4-l5-grade-1.dcm --png overlay.png
+  npm run wetread -- infer sandbox/films/normal.dcm --json`,
   async run(args, io) {
     const { values, positionals: named } = readArgs(
       args,

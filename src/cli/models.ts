@@ -34,7 +34,12 @@ Usage: wetread models list
   --json   the same as JSON
 
 Packs are looked for in WETREAD_MODELS_DIR, or in the models that come with Wetread.
-Exits 1 when a pack is broken.`,
+Exits 1 when a pack is broken.
+
+Examples:
+  npm run wetread -- models list
+  npm run wetread -- models verify lumbar-landmarks
+  npm run wetread -- models explain lumbar-landmarks sandbox/films/normal.dcm --out explained`,
   async run(args, io) {
     if (args[0] === 'export') return exportModels(args.slice(1), io);
     const { values, positionals } = readArgs(

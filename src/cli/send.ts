@@ -66,12 +66,14 @@ Only the news of their studies; Wetread fetches the pictures from its archive:
 
 Secrets that are not given are taken from the settings, or from the data folder of a service on this machine.
 
-Against "npm start" (other windows):
+Examples, against "npm start" (other windows; for --to hl7 start it by WETREAD_HL7_PORT=2575 npm start):
   npm run wetread -- send sandbox/films/l4-l5-grade-1.dcm --mrn 40021877
   npm run wetread -- send sandbox/films --mrn 40021877 --to dimse
   npm run wetread -- send --to dimse
   npm run wetread -- send sandbox/films/normal.dcm --mrn 40021877 --url http://127.0.0.1:8090/dicom-web --save copies
   npm run wetread -- send copies --to rest
+  npm run wetread -- send copies --to hl7 --priority stat
+  npm run wetread -- send --to fhir
 
 Exits 1 when anything was refused.`,
   async run(args, io) {
@@ -110,6 +112,8 @@ async function saveCopy(object: ObjectToSend, folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, `${object.sopUid}.dcm`), await object.whole());
 }
+
+const whereHl7 = '(is --port right, and WETREAD_HL7_PORT set where the service runs?)';
 
 function roadOf(given = 'stow'): Road {
   const road = roads.find((one) => one === given);
@@ -159,7 +163,11 @@ async function sendAll(
         const target = { host: values.host ?? '127.0.0.1', port: portOf(values.port, config.WETREAD_HL7_PORT ?? 2575) };
         await tellByHl7(studiesOf(objects), { ...target, stat: values.priority === 'stat' }, onTold).catch(
           (thrown: unknown) =>
-            rows.push({ what: `${target.host}:${target.port}`, ok: false, says: `no answer: ${inWords(thrown)}` }),
+            rows.push({
+              what: `${target.host}:${target.port}`,
+              ok: false,
+              says: `no answer: ${inWords(thrown)} ${whereHl7}`,
+            }),
         );
         break;
       }
@@ -178,11 +186,7 @@ async function sendAll(
 async function tryEcho(values: Values, config: Config): Promise<Row> {
   const target = dimseTarget(values, config);
   const what = `C-ECHO ${target.calledAe} at ${target.host}:${target.port}`;
-  try {
-    return { what, ...(await echo(target)) };
-  } catch (thrown) {
-    return { what, ok: false, says: inWords(thrown) };
-  }
+  return { what, ...(await echo(target)) };
 }
 
 const inWords = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));

@@ -12,7 +12,11 @@ Usage: wetread serve [--web-only]
   --json       one line of JSON when ready
 
 Settings are environment variables; "wetread doctor" lists them and says what is missing.
-Stops on SIGINT or SIGTERM after finishing what is under way.`,
+Stops on SIGINT or SIGTERM after finishing what is under way.
+
+Examples:
+  npm run wetread -- serve
+  WETREAD_PORT=8081 WETREAD_DICOMWEB_URL=http://127.0.0.1:8042/dicom-web npm run wetread -- serve`,
   async run(args, io) {
     const { values } = readArgs(args, { 'web-only': { type: 'boolean' }, json: { type: 'boolean' } });
     await runService(io.env, { web: true, work: !values['web-only'] }, (url) => {

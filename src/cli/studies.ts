@@ -35,7 +35,13 @@ Usage: wetread studies [list]
     --dry-run     only say how many
   --json    the same as JSON
 
-Works beside a running service and without one.`,
+Works beside a running service and without one. That of "npm start" keeps its data in .wetread/demo:
+  WETREAD_DATA_DIR=.wetread/demo npm run wetread -- studies
+
+Examples:
+  npm run wetread -- studies
+  npm run wetread -- studies dead --json
+  npm run wetread -- studies re-read --pack lumbar-landmarks --since 2026-01-01 --dry-run`,
   async run(args, io) {
     const { values, positionals } = readArgs(
       args,

@@ -10,7 +10,7 @@ export function shownStudy(study: StudyRecord, readings: readonly Reading[], sta
     modalities.join(', '),
     description ?? '',
     startedAt === undefined ? '' : `of ${startedAt}`,
-    instanceCount === undefined ? '' : `${instanceCount} objects`,
+    instanceCount === undefined ? '' : counted(instanceCount, 'object'),
   ].filter((text) => text !== '');
   const lines = [
     `study ${studyUid}`,

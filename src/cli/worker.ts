@@ -12,7 +12,10 @@ Usage: wetread worker
 
   --json       one line of JSON when ready
 
-Needs DATABASE_URL: the built-in database serves one process only.`,
+Needs DATABASE_URL: the built-in database serves one process only.
+
+Example:
+  DATABASE_URL=postgres://wetread@127.0.0.1/wetread npm run wetread -- worker`,
   async run(args, io) {
     const { values } = readArgs(args, { json: { type: 'boolean' } });
     if (readConfig(io.env).DATABASE_URL === undefined) {

@@ -75,7 +75,7 @@ describe('wetread dicom', () => {
     expect(JSON.parse(stdout)).toMatchObject([
       { file: '/no/such/file', error: { code: 'unreadable', message: 'cannot be opened: ENOENT' } },
       { sha256: expectations['rgb']?.sha256 },
-      { error: { code: 'unreadable', message: 'cannot be opened: EISDIR' } },
+      { error: { code: 'unreadable', message: 'cannot be opened: it is a folder (name its files, or say --stack)' } },
     ]);
   });
 

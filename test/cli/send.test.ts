@@ -97,6 +97,9 @@ describe('wetread send', () => {
     expect((await send(...target)).out).toMatch(/^ok .*C-ECHO WETREAD .*answers/);
     const stranger = await send(...target, '--aet', 'STRANGER');
     expect([stranger.code, stranger.out]).toEqual([1, expect.stringContaining('does not know the calling AE title')]);
+    expect(stranger.out).toContain('WETREAD_DIMSE_CALLERS');
+    expect((await send(...target, '--call', 'ELSEWHERE')).out).toContain('set --call to it');
+    expect((await send('--to', 'dimse', '--port', '9')).out).toContain('WETREAD_DIMSE_PORT');
   });
 
   it("sends a film as another patient's, under fresh identifiers that stay together", async () => {
@@ -181,7 +184,7 @@ describe('wetread send', () => {
       { studyUids: [film.study], accession: 'ACC-1', recordNumber: 'FIX-1', priority: 'stat', state: 'done' },
     ]);
     await source.stop();
-    expect(await send(path, ...to)).toMatchObject({ code: 1, out: expect.stringContaining('no answer') });
+    expect(await send(path, ...to)).toMatchObject({ code: 1, out: expect.stringContaining('WETREAD_HL7_PORT') });
   });
 
   it('is told when it is called wrongly', async () => {

@@ -1,5 +1,5 @@
 /** `wetread` as a whole: the list of commands, help everywhere, and what wrong use is answered with. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { wetread } from '../support/wetread.ts';
@@ -40,6 +40,25 @@ describe('wetread', () => {
     expect(out).toContain(`Usage: wetread ${name}`);
     expect(out).toContain('--json');
   });
+
+  test.each(commands)(
+    '%s shows itself as it is typed, with options it explains and files that are there',
+    async (name) => {
+      const { out } = await wetread([name, '--help']);
+      const lines = out.replaceAll('\\\n', ' ').split('\n');
+      const [examples, explained] = [true, false].map((wanted) =>
+        lines.filter((line) => line.includes('npm run wetread -- ') === wanted),
+      ) as [string[], string[]];
+      expect(examples.join('\n')).toContain(`npm run wetread -- ${name}`);
+      const typed = examples.map((example) => (example.split('npm run wetread -- ')[1] ?? '').trim().split(/\s+/));
+      expect(new Set(typed.map(([command]) => command))).toEqual(new Set([name]));
+      const words = typed.flat();
+      const options = words.filter((word) => word.startsWith('--'));
+      expect(options.filter((option) => !explained.join('\n').includes(option))).toEqual([]);
+      const films = words.filter((word) => word.startsWith('sandbox/')).map((word) => word.replace(/\/\*.*/, ''));
+      expect(films.filter((film) => !existsSync(join(folder, '../..', film)))).toEqual([]);
+    },
+  );
 
   test.each(commands)('%s refuses an option it does not know, and says where help is', async (name) => {
     const { code, out, err } = await wetread([name, '--no-such-option']);

@@ -101,7 +101,7 @@ async function sendBatch(batch: readonly ObjectToSend[], target: DimseTarget, on
     await association.release();
   } catch (thrown) {
     if (!(thrown instanceof CallError)) throw thrown;
-    for (const object of waiting) onSent(object, { ok: false, says: thrown.message });
+    for (const object of waiting) onSent(object, { ok: false, says: callFault(thrown) });
   }
 }
 
@@ -113,12 +113,26 @@ const callOf = (target: DimseTarget, proposals: readonly Proposal[]) =>
     timeoutMs: 60_000,
   });
 
-/** C-ECHO. Throws `CallError`. */
+/** Why no association came about, and which option or setting to look at. */
+function callFault({ message }: CallError): string {
+  if (message.includes('its AE title is another')) return `${message} (set --call to it)`;
+  if (message.includes('calling AE title'))
+    return `${message} (set --aet, or name this caller in WETREAD_DIMSE_CALLERS)`;
+  if (message.startsWith('no connection')) return `${message} (is --port right, and WETREAD_DIMSE_PORT set there?)`;
+  return message;
+}
+
+/** C-ECHO. */
 export async function echo(target: DimseTarget): Promise<Sent> {
-  const association = await callOf(target, []);
-  const status = await association.echo();
-  await association.release();
-  return { ok: status === 0, says: status === 0 ? 'answers' : statusInWords(status) };
+  try {
+    const association = await callOf(target, []);
+    const status = await association.echo();
+    await association.release();
+    return { ok: status === 0, says: status === 0 ? 'answers' : statusInWords(status) };
+  } catch (thrown) {
+    if (!(thrown instanceof CallError)) throw thrown;
+    return { ok: false, says: callFault(thrown) };
+  }
 }
 
 const statusInWords = (status: number): string => (status === 0 ? 'kept' : `refused: ${reasonInWords(status)}`);
