@@ -9,7 +9,7 @@ import { dicomwebArchive, type Forwarding } from './dicom/dicomweb-archive.ts';
 import { inboxFirst } from './dicom/inbox-first.ts';
 import { inboxOrigin } from './dicom/inbox-origin.ts';
 import { inboxUpkeep } from './dicom/inbox-upkeep.ts';
-import { inbox } from './dicom/inbox.ts';
+import { inbox, ownFolder } from './dicom/inbox.ts';
 import { passMultipart } from './dicom/multipart.ts';
 import { implementationClassUid, implementationVersionName } from './dicom/part10.ts';
 import { readTlsMaterial } from './dicom/tls-material.ts';
@@ -64,7 +64,7 @@ export function archiveWithInbox(
 export async function inboxInWords(config: Config): Promise<string> {
   if (config.WETREAD_DIMSE_PORT !== undefined) demandKnownCallers(config);
   const folder = folderOf(config);
-  await mkdir(folder, { recursive: true });
+  await mkdir(folder, { recursive: true, mode: ownFolder });
   await access(folder, constants.W_OK);
   const { bavail, bsize } = await statfs(folder);
   const free = Math.round((bavail * bsize) / megabyte);

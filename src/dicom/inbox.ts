@@ -42,6 +42,9 @@ const indexed: ReadonlySet<string> = new Set(
 
 export const incomingFolder = 'incoming';
 export const objectsFolder = 'objects';
+/** Patients' pictures: nobody but the service's user looks at them, not even at the names of the folders. */
+export const ownFolder = 0o700;
+const ownFile = 0o600;
 /** How much may be written between two looks at the disk. */
 const lookAtDiskEvery = 64 * 1024 * 1024;
 
@@ -49,9 +52,9 @@ export function inbox(options: InboxOptions): Inbox {
   return {
     async receive(sender, about = {}) {
       await demandRoom(options);
-      await mkdir(join(options.folder, incomingFolder), { recursive: true });
+      await mkdir(join(options.folder, incomingFolder), { recursive: true, mode: ownFolder });
       const path = join(options.folder, incomingFolder, `${randomUUID()}.part`);
-      const file = await open(path, 'wx+', 0o640);
+      const file = await open(path, 'wx+', ownFile);
       return incoming(options, { sender, file, path, ...about });
     },
     async stillComing(studies) {
@@ -62,7 +65,7 @@ export function inbox(options: InboxOptions): Inbox {
 }
 
 async function demandRoom({ folder, keepFreeBytes }: InboxOptions): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  await mkdir(folder, { recursive: true, mode: ownFolder });
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize < keepFreeBytes) throw new WetreadError('inbox.full');
 }
@@ -218,7 +221,7 @@ async function moveDurably(from: string, to: string): Promise<void> {
   const folder = dirname(to);
   // Another reception of the same study may take the empty folder away in between.
   for (let attempt = 1; ; attempt += 1) {
-    const made = await mkdir(folder, { recursive: true });
+    const made = await mkdir(folder, { recursive: true, mode: ownFolder });
     try {
       await rename(from, to);
     } catch (error) {

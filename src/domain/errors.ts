@@ -114,6 +114,12 @@ export const errorTable = {
     status: 409,
     retry: false,
   },
+  'inbox.other-patient': {
+    says: 'Objects of another patient are here under this Study Instance UID.',
+    next: 'Correct the Patient ID or the Study Instance UID at the sender; the pictures that came first were kept.',
+    status: 409,
+    retry: false,
+  },
   'inbox.other-object': {
     says: 'The object is not the one that was announced.',
     next: "Compare the sender's command with the object's own UIDs.",

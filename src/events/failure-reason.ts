@@ -21,6 +21,7 @@ export function failureReasonOf(code: ErrorCode): number {
     case 'inbox.conflict':
       return failureReason.duplicate;
     case 'inbox.other-object':
+    case 'inbox.other-patient':
       return failureReason.doesNotMatch;
     default:
       return code.startsWith('dicom.') ? failureReason.cannotUnderstand : failureReason.processingFailure;

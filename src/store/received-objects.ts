@@ -156,12 +156,13 @@ export function receivedObjects(database: Database): ReceivedObjects {
 
 async function add(sql: Sql, object: ReceivedObject, maxStudyBytes: number): Promise<ReceivedObject | undefined> {
   // The row of the study is locked first, so that its count and its objects can never disagree.
-  const [study] = await sql.query<{ bytes: string }>(
+  const [study] = await sql.query<{ bytes: string; patient_id: string | null }>(
     `insert into wetread.received_study as known (study_uid, header, accession, patient_id, study_date, road)
      values ($1, $2, $3, $4, $5, $6)
      on conflict (study_uid) do update set last_received_at = now(), road = excluded.road,
-       accession = coalesce(known.accession, excluded.accession)
-     returning bytes`,
+       accession = coalesce(known.accession, excluded.accession),
+       patient_id = coalesce(known.patient_id, excluded.patient_id)
+     returning bytes, patient_id`,
     [
       object.studyUid,
       JSON.stringify(studyLevel(object.header)),
@@ -171,6 +172,10 @@ async function add(sql: Sql, object: ReceivedObject, maxStudyBytes: number): Pro
       object.sender.road,
     ],
   );
+  // A study is shown in the chart of one patient, with everything in it.
+  const patient = first(object.header, '00100020');
+  if (patient !== undefined && (study?.patient_id ?? patient) !== patient)
+    throw new WetreadError('inbox.other-patient');
   const instanceNumber = Number(first(object.header, '00200013') ?? Number.NaN);
   const added = await sql.query(
     `insert into wetread.received_instance (${instanceColumns}, instance_number)

@@ -1,7 +1,7 @@
 /** Received objects: durable and whole, or not there; once, however often they are sent. */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { withElements } from '../../sandbox/dicom/part10.ts';
 import { readDataset } from '../../src/dicom/dataset.ts';
@@ -91,6 +91,29 @@ describe('an inbox', () => {
     expect(new Set(kept.map(({ object }) => object.file)).size).toBe(1);
     expect(filesIn('objects')).toHaveLength(1);
     expect(await room.objects.findStudies({})).toMatchObject([{ instances: 1, series: 1, modalities: ['DX'] }]);
+  });
+
+  it('shows its files and folders to nobody else', async () => {
+    const { object } = await room.put(film, room.with({ folder: join(room.folder, 'new') }));
+    const paths = ['', 'incoming', 'objects', dirname(object.file), object.file].map((one) =>
+      join(room.folder, 'new', one),
+    );
+    expect(paths.map((path) => (statSync(path).mode & 0o777).toString(8))).toEqual(['700', '700', '700', '700', '600']);
+  });
+
+  it('puts no picture of another patient into a study, and fills in who it is', async () => {
+    const of = (patient: string, sop: string) =>
+      withElements(film, [
+        ['00100020', 'LO', patient],
+        ['00080018', 'UI', `${study}.77.${sop}`],
+      ]);
+    await room.put(of('', '1'));
+    await room.put(of('M-1', '2'));
+    await expect(room.put(of('M-2', '3'))).rejects.toMatchObject({ code: 'inbox.other-patient' });
+    await room.put(of('M-1', '4'));
+    expect(await room.objects.find({ study })).toHaveLength(3);
+    expect(filesIn('objects')).toHaveLength(3);
+    expect(await room.objects.findStudies({ patientId: 'M-1' })).toMatchObject([{ instances: 3 }]);
   });
 
   it('knows an object again that comes without its file meta information', async () => {
