@@ -3,6 +3,8 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 const longestRequestMs = 60_000;
+/** Long enough to read an answer that came before the end of the request. */
+const afterAnswerMs = 2_000;
 /** A study of gigabytes takes its time over a hospital's line. */
 const longestSendingMs = 3600_000;
 
@@ -21,6 +23,10 @@ export async function listen(
       const patience = setTimeout(() => request.complete || request.destroy(), longestRequestMs);
       request.once('close', () => clearTimeout(patience));
     }
+    // Whoever was answered has no more to say: a refused sender of gigabytes, or of a byte a minute, does not hold on.
+    response.once('finish', () => {
+      if (!request.complete) setTimeout(() => request.complete || request.destroy(), afterAnswerMs).unref();
+    });
     handler(request, response);
   });
   // Slow senders may not hold connections for ever; who sends studies is watched by whoever takes them.

@@ -1,4 +1,6 @@
 /** The HTTP edge: every thrown error becomes its row of the table, and nothing else of it gets out. */
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import express from 'express';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WetreadError } from '../../src/domain/errors.ts';
@@ -24,7 +26,7 @@ describe('the HTTP edge', () => {
     });
     app.post('/json', express.json({ limit: 1000 }), (_request, response) => void response.json({}));
     app.use(notFound, errorHandler(silentLogger));
-    server = await listen(app, { host: '127.0.0.1', port: 0 });
+    server = await listen(app, { host: '127.0.0.1', port: 0, largeBodies: '/big' });
     base = `http://127.0.0.1:${server.port}`;
   });
   afterAll(() => server.close());
@@ -43,6 +45,18 @@ describe('the HTTP edge', () => {
     const response = await fetch(`${base}/surprise`);
     expect(response.status).toBe(500);
     expect(await response.text()).not.toContain('Byron');
+  });
+
+  test('does not go on listening to a sender that was answered and never ends', async () => {
+    const socket = connect(server.port, '127.0.0.1');
+    socket.on('error', () => {});
+    const said: string[] = [];
+    socket.on('data', (piece) => said.push(String(piece)));
+    socket.write('POST /big/absent HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000000\r\n\r\n');
+    const dribble = setInterval(() => socket.write('a'), 100);
+    await once(socket, 'close');
+    clearInterval(dribble);
+    expect(said.join('')).toContain('404 Not Found');
   });
 
   test('breaks the connection rather than let half an answer pass for a whole one', async () => {
