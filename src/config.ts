@@ -4,7 +4,17 @@ import { WetreadError } from './domain/errors.ts';
 import { callerOf, type Caller } from './events/dimse-callers.ts';
 
 const port = z.coerce.number().int().min(0).max(65535);
-const httpUrl = z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, ''));
+/** Addresses are printed and logged, and a name and password in one with them. */
+const withoutCredentials = (url: string): boolean => {
+  if (!URL.canParse(url)) return true;
+  const { username, password } = new URL(url);
+  return username === '' && password === '';
+};
+const credentialsElsewhere = 'holds a name or password; those have settings of their own';
+const httpUrl = z
+  .url({ protocol: /^https?$/ })
+  .refine(withoutCredentials, credentialsElsewhere)
+  .transform((url) => url.replace(/\/+$/, ''));
 const list = z.string().transform((text) =>
   text
     .split(',')
@@ -290,6 +300,7 @@ const schema = z.object({
     .describe('Where models run; never falls back silently.'),
   WETREAD_INFERENCE_SERVER: z
     .url({ protocol: /^(http|grpc)s?$/ })
+    .refine(withoutCredentials, credentialsElsewhere)
     .optional()
     .describe(
       'A KServe v2 server (Triton, KServe, OpenVINO Model Server) that computes the networks, such as grpc://HOST:8001 or http://HOST:8000. Default: they are computed here.',

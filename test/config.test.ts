@@ -63,6 +63,20 @@ describe('settings', () => {
     expect(settings.filter(({ meaning }) => meaning === '')).toEqual([]);
   });
 
+  test('whose names say so are secrets', () => {
+    const secret = /SECRET$|AUTHORIZATION$|BASIC$|PASSWORD|DATABASE_URL/;
+    for (const { name } of settings) expect([name, shown(name, 'x') === '(set)']).toEqual([name, secret.test(name)]);
+  });
+
+  test.each(['WETREAD_DICOMWEB_URL', 'WETREAD_FHIR_URL', 'WETREAD_INFERENCE_SERVER', 'WETREAD_UPS_URL'])(
+    'hold no password in an address, which is printed: %s',
+    (name) => {
+      const read = () => readConfig({ [name]: 'http://user:hunter2@host:8000/base' });
+      expect(read).toThrow(/holds a name or password/);
+      expect(read).not.toThrow(/hunter2/);
+    },
+  );
+
   test('show secrets only as set', () => {
     expect(shown('DATABASE_URL', 'postgres://user:hunter2@db/wetread')).toBe('(set)');
     expect(shown('WETREAD_DICOMWEB_AUTHORIZATION', undefined)).toBe('(not set)');
