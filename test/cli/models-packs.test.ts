@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +16,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { runCommand } from '../../src/cli/command.ts';
 import { command } from '../../src/cli/models.ts';
+import { certificateFolder, opensslInstalled } from '../support/certificates.ts';
 import { onnxFile, packsFolder, type FixturePack } from '../inference/fixture-pack.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -95,6 +97,26 @@ describe('adding a pack', () => {
     expect(await readdir(site)).toEqual([]);
     expect(await models(site, 'add', address, '--sha256', hash(archive))).toMatchObject({ code: 0 });
     expect(await models(site, 'verify', 'same')).toMatchObject({ code: 0 });
+  });
+
+  test.runIf(opensslInstalled || process.env['CI'])('not by a way that leaves TLS, when no hash is named', async () => {
+    const made = certificateFolder();
+    made.authority('ca');
+    const { key, cert } = made.signed('server', 'ca');
+    await using plain = await serving({ '/same.tgz': Buffer.from('anything') });
+    const server = createTlsServer({ key, cert }, (_request, response) =>
+      response.writeHead(302, { location: `${plain.address}/same.tgz` }).end(),
+    ).listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    const address = `https://127.0.0.1:${(server.address() as AddressInfo).port}/same.tgz`;
+    const env = { ...process.env, WETREAD_MODELS_DIR: site, NODE_EXTRA_CA_CERTS: join(made.folder, 'ca.pem') };
+    const cli = join(root, 'src/cli/wetread.ts');
+    await expect(run(process.execPath, [cli, 'models', 'add', address], { env })).rejects.toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('without TLS all the way it needs --sha256') as string,
+    });
+    server.close();
+    made.remove();
   });
 
   test('from an archive that reaches out of its folder, or holds a link, leaves nothing behind', async () => {

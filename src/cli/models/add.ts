@@ -116,7 +116,7 @@ async function fetchArchive(
 ): Promise<void> {
   if (sha256 === undefined && !address.startsWith('https:'))
     throw new UsageError('an address without TLS needs --sha256: a pack is code that will run here');
-  const response = await answerOf(address);
+  const response = await answerOf(address, sha256 === undefined ? { onlyTls: true } : {});
   const parts: Uint8Array[] = [];
   let size = 0;
   for await (const part of response) {
@@ -161,11 +161,25 @@ async function fetchWeights({ sha256, bytes, file }: Weights, url: string, targe
   }
 }
 
-async function answerOf(address: string): Promise<AsyncIterable<Uint8Array>> {
+/** With `onlyTls` also where it is sent on to: on the way through a place without TLS anybody could have changed the code. */
+async function answerOf(address: string, { onlyTls = false } = {}): Promise<AsyncIterable<Uint8Array>> {
   let response: Response;
   try {
-    response = await fetch(address, { signal: AbortSignal.timeout(3_600_000) });
+    response = await fetch(address, {
+      signal: AbortSignal.timeout(3_600_000),
+      redirect: onlyTls ? 'manual' : 'follow',
+    });
+    let moves = 0;
+    while (onlyTls && isMove(response)) {
+      moves += 1;
+      const next = new URL(response.headers.get('location')!, response.url);
+      await response.body?.cancel();
+      if (next.protocol !== 'https:' || moves > mostMoves)
+        throw new UsageError(`${address}: sends on to ${next.origin}; without TLS all the way it needs --sha256`);
+      response = await fetch(next, { signal: AbortSignal.timeout(3_600_000), redirect: 'manual' });
+    }
   } catch (cause) {
+    if (cause instanceof UsageError) throw cause;
     const reason = (cause as Error).cause instanceof Error ? ((cause as Error).cause as Error).message : String(cause);
     throw new WetreadError('model.pack-invalid', `${address}: cannot be fetched (${reason})`, { cause });
   }
@@ -173,6 +187,10 @@ async function answerOf(address: string): Promise<AsyncIterable<Uint8Array>> {
     throw new WetreadError('model.pack-invalid', `${address}: answers ${response.status}`);
   return response.body as unknown as AsyncIterable<Uint8Array>;
 }
+
+const mostMoves = 10;
+const isMove = (response: Response): boolean =>
+  [301, 302, 303, 307, 308].includes(response.status) && response.headers.has('location');
 
 const isThere = (file: string): Promise<boolean> =>
   stat(file).then(
