@@ -1,16 +1,13 @@
 /** `wetread dicom --stack`: how the slices of series lie behind each other, and what a series of MR weighs. */
-import { open, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseRow, textOf } from '../dicom/dicom-json.ts';
-import { headerJson } from '../dicom/header-json.ts';
-import { instanceMetadata } from '../dicom/instance-metadata.ts';
 import { arrangeSeries } from '../dicom/volume/arrange.ts';
 import { wayOf } from '../dicom/volume/plane.ts';
-import { asWetreadError, WetreadError, type ErrorCode } from '../domain/errors.ts';
-import { isUid, seriesUid, type SeriesUid } from '../domain/ids.ts';
+import { asWetreadError, type ErrorCode } from '../domain/errors.ts';
+import type { SeriesUid } from '../domain/ids.ts';
 import type { Arrangement, Stack } from '../domain/slice.ts';
-import type { InstanceMetadata } from '../domain/study.ts';
 import { UsageError, type Io } from './command.ts';
+import { headerOf, type FileHeader } from './file-header.ts';
 
 type SeriesReport = {
   readonly seriesUid: SeriesUid;
@@ -26,11 +23,10 @@ type SeriesReport = {
   readonly remarks: readonly string[];
 };
 type Unreadable = { readonly file: string; readonly error: { readonly code: ErrorCode; readonly message: string } };
-type Found = { readonly file: string; readonly series: SeriesUid; readonly object: InstanceMetadata };
 
 /** Returns 1 when a file cannot be read. */
 export async function printStacks(paths: readonly string[], asJson: boolean, io: Io): Promise<number> {
-  const found: Found[] = [];
+  const found: FileHeader[] = [];
   const unreadable: Unreadable[] = [];
   for (const file of await filesIn(paths)) {
     try {
@@ -40,7 +36,7 @@ export async function printStacks(paths: readonly string[], asJson: boolean, io:
       unreadable.push({ file, error: { code, message } });
     }
   }
-  const series = [...Map.groupBy(found, (one) => one.series)].map(([uid, own]) => reportOf(uid, own));
+  const series = [...Map.groupBy(found, (one) => one.series.seriesUid)].map(([uid, own]) => reportOf(uid, own));
   if (asJson) io.stdout.write(`${JSON.stringify({ series, unreadable })}\n`);
   else {
     const faults = unreadable.map(({ file, error }) => `${file}\n  ${error.code}: ${error.message}`);
@@ -66,33 +62,7 @@ async function filesIn(paths: readonly string[]): Promise<string[]> {
   return files.toSorted();
 }
 
-/** Headers are a few kilobytes before megabytes of pixels; those of enhanced objects are longer, and then all is read. */
-const headerBytes = 512 * 1024;
-
-async function headerOf(file: string): Promise<Found> {
-  const handle = await open(file);
-  try {
-    const { size } = await handle.stat();
-    const read = async (bytes: number) => {
-      const buffer = new Uint8Array(Math.min(bytes, size));
-      await handle.read(buffer, 0, buffer.length, 0);
-      return parseRow(await headerJson(buffer, { maxBytes: 2 ** 31 }));
-    };
-    const row = await read(headerBytes).catch((error: unknown) => {
-      if (size <= headerBytes) throw error;
-      return read(size);
-    });
-    const uid = textOf(row, 'SeriesInstanceUID') ?? '';
-    const object = instanceMetadata(row);
-    if (object === undefined || !isUid(uid))
-      throw new WetreadError('dicom.not-a-dicom-file', 'Series or SOP Instance UID is missing or malformed');
-    return { file, series: seriesUid(uid), object };
-  } finally {
-    await handle.close();
-  }
-}
-
-function reportOf(uid: SeriesUid, own: readonly Found[]): SeriesReport {
+function reportOf(uid: SeriesUid, own: readonly FileHeader[]): SeriesReport {
   const { stacks, dropped, remarks } = arrangeSeries(
     uid,
     own.map(({ object }) => object),

@@ -7,10 +7,12 @@ import { decoderPool } from '../dicom/decoder-pool.ts';
 import { WetreadError } from '../domain/errors.ts';
 import type { GreyImage } from '../domain/image.ts';
 import { silentLogger } from '../domain/log.ts';
+import type { PackSummary } from '../domain/ports.ts';
 import { loadPack, packFolders } from '../inference/load-packs.ts';
 import { readArgs, UsageError, type Command } from './command.ts';
 import { demandPictures, filesOf, picturesOf, saidOf, views, type NamedFile } from './infer/inputs.ts';
-import { readPicture, refusalOf, type FileReading, type PictureReading } from './infer/reading.ts';
+import { readPicture, readStack, refusalOf, type FileReading, type PictureReading } from './infer/reading.ts';
+import { seriesAtHand, type SeriesAtHand } from './infer/stacks.ts';
 import { inWords } from './infer/words.ts';
 import { progressBar } from './progress-bar.ts';
 
@@ -21,7 +23,8 @@ export const command: Command = {
 Usage: wetread infer <file or folder>… [--pack <name>]… [--json] [--png <file or folder>]
        wetread infer film.png --modality DX --view lateral [--spacing 0.15]
 
-DICOM, PNG and JPEG; folders are searched to the bottom. Each picture is read by the packs it is for.
+DICOM, PNG and JPEG; folders are searched to the bottom. Each picture is read by the packs it is for. Packs that read
+stacks of slices get them from the DICOM series among the files, chosen and ordered by their headers.
 
   --pack NAME     only this pack, whatever a DICOM header says (may be repeated)
   --json          a list with one entry for each file: findings, every landmark by name with its spread in pixels
@@ -64,23 +67,36 @@ Examples:
     const maxBytes = config.WETREAD_MAX_INSTANCE_MB * 1024 * 1024;
     const decoder = decoderPool({ threads: 1, maxInstanceBytes: maxBytes, logger: silentLogger });
     const runner = theModels({ ...config, WETREAD_INFERENCE_PROCESSES: 1 }, silentLogger, packs);
-    const drawings = values.png === undefined ? undefined : drawingsInto(values.png, files.length);
-    const bar = progressBar(io, files.length);
+    const stackPacks = packs.map(({ summary }) => summary).filter(({ slices }) => slices !== undefined);
+    const series = await seriesAtHand(
+      files.map(({ file }) => file),
+      stackPacks,
+      decoder,
+    );
+    const pictures = picturesBeside(series, files, runner.packs);
+    const count = series.flatMap(({ chosen }) => chosen).length + pictures.length;
+    const drawings = values.png === undefined ? undefined : drawingsInto(values.png, count);
+    const bar = progressBar(io, series.length + pictures.length);
     const results: FileReading[] = [];
+    const tell = (result: FileReading) => {
+      results.push(result);
+      if (values.json) return;
+      bar.clear();
+      io.stdout.write(`${inWords(result)}\n`);
+    };
     try {
       await runner.ready();
+      for (const [index, one] of series.entries()) {
+        bar.show(index, one.shown);
+        for (const result of await readSeries(one)) tell(result);
+      }
       // The next file is read from the disk and unpacked while the models look at this one.
-      let ahead = load(files[0]!);
-      for (const [index, { name, shown }] of files.entries()) {
-        const loaded = await ahead;
-        if (index + 1 < files.length) ahead = load(files[index + 1]!);
-        bar.show(index, shown);
-        const result = await readFile(name, shown, loaded);
-        results.push(result);
-        if (!values.json) {
-          bar.clear();
-          io.stdout.write(`${inWords(result)}\n`);
-        }
+      let ahead = pictures[0] && load(pictures[0]);
+      for (const [index, { name, shown }] of pictures.entries()) {
+        const loaded = await ahead!;
+        if (index + 1 < pictures.length) ahead = load(pictures[index + 1]!);
+        bar.show(series.length + index, shown);
+        tell(await readFile(name, shown, loaded));
       }
     } finally {
       bar.clear();
@@ -93,6 +109,25 @@ Examples:
     type Loaded = readonly GreyImage[] | { readonly thrown: unknown };
     function load({ file }: NamedFile): Promise<Loaded> {
       return picturesOf(file, said, { decoder, maxBytes }).catch((thrown: unknown) => ({ thrown }));
+    }
+
+    async function readSeries({ shown, chosen, notRead }: SeriesAtHand): Promise<FileReading[]> {
+      const readings: FileReading[] = [];
+      for (const { pack: name, why, files: slices, load: loadStack } of chosen) {
+        const file = `${shown}: ${why}`;
+        try {
+          const images = await loadStack(new AbortController().signal);
+          const pack = runner.packs.find((one) => one.name === name)!;
+          const { picture, image } = await readStack(runner, pack, images);
+          readings.push({ file, slices, notRead, pictures: [picture] });
+          const drawn = files.find(({ file: slice }) => slice === slices[images.indexOf(image)]);
+          if (picture.readings.length > 0)
+            await drawings?.(`${name}-${drawn?.name ?? image.sopUid}`, undefined, image, picture.readings);
+        } catch (thrown) {
+          readings.push({ file, slices, notRead, pictures: [], error: refusalOf(thrown) });
+        }
+      }
+      return readings.length > 0 ? readings : [{ file: shown, notRead, pictures: [] }];
     }
 
     async function readFile(name: string, shown: string, loaded: Loaded): Promise<FileReading> {
@@ -113,6 +148,18 @@ Examples:
     }
   },
 };
+
+/** Slices of a series that only packs for stacks read are not told once more, one by one. */
+function picturesBeside(
+  series: readonly SeriesAtHand[],
+  files: readonly NamedFile[],
+  packs: readonly PackSummary[],
+): NamedFile[] {
+  const readsPictures = (modality: string) =>
+    packs.some(({ slices, modalities }) => slices === undefined && modalities.includes(modality));
+  const told = new Set(series.filter(({ modality }) => !readsPictures(modality)).flatMap((one) => one.files));
+  return files.filter(({ file }) => !told.has(file));
+}
 
 /** A broken pack does not keep the others from reading; one that was named must be whole. */
 async function packsOf(folder: string, named: readonly string[] | undefined) {

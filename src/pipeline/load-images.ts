@@ -18,6 +18,8 @@ export type Loaded =
       readonly error: WetreadError;
     };
 
+type Files = Pick<Archive, 'fetchSeries' | 'fetchInstances'>;
+
 /** Decoded pictures that wait for the models. A film is 30 MB as numbers; two hide the archive's delay. */
 const picturesAhead = 2;
 
@@ -26,7 +28,7 @@ const picturesAhead = 2;
  * its own beside good pictures; anything else ends the stream by throwing.
  */
 export function loadImages(
-  parts: { readonly archive: Archive; readonly decoder: ImageDecoder },
+  parts: { readonly archive: Files; readonly decoder: ImageDecoder },
   study: StudyUid,
   chosen: readonly ChosenSeries[],
   signal: AbortSignal,
@@ -35,7 +37,7 @@ export function loadImages(
 }
 
 async function* everything(
-  parts: { readonly archive: Archive; readonly decoder: ImageDecoder },
+  parts: { readonly archive: Files; readonly decoder: ImageDecoder },
   study: StudyUid,
   chosen: readonly ChosenSeries[],
   signal: AbortSignal,
@@ -100,7 +102,7 @@ async function* picturesOf(
 const mostFaults = 0.25;
 
 async function* stackOf(
-  { archive, decoder }: { readonly archive: Archive; readonly decoder: ImageDecoder },
+  { archive, decoder }: { readonly archive: Files; readonly decoder: ImageDecoder },
   study: StudyUid,
   { pack, seriesUid, slices }: Required<ChosenSeries>,
   signal: AbortSignal,

@@ -44,7 +44,12 @@ export type PictureReading = {
 
 export type Refusal = { readonly code: ErrorCode; readonly message: string; readonly next: string };
 export type FileReading = {
+  /** For a stack of slices, the series. */
   readonly file: string;
+  /** Of a stack: the slices that were read in one run, in their order. */
+  readonly slices?: readonly string[];
+  /** Of a series: why packs that read stacks did not read it. */
+  readonly notRead?: readonly { readonly pack: string; readonly why: string }[];
   readonly pictures: readonly PictureReading[];
   readonly error?: Refusal;
 };
@@ -53,6 +58,44 @@ export const refusalOf = (thrown: unknown): Refusal => {
   const { code, message, row } = asWetreadError(thrown);
   return { code, message, next: row.next };
 };
+
+/** A stack in one run; it is told as the reading of the slice where something was seen, or of the middle one. */
+export async function readStack(
+  runner: ManagedModelRunner,
+  pack: Pack,
+  images: readonly GreyImage[],
+): Promise<{ readonly picture: PictureReading; readonly image: GreyImage }> {
+  const read = await readWith(runner, pack, images);
+  const seen = 'code' in read ? undefined : read.findings.find(({ evidence }) => evidence !== undefined)?.evidence;
+  const image =
+    images.find(({ sopUid, frame }) => sopUid === seen?.sopUid && frame === seen.frame) ?? images[images.length >> 1]!;
+  const result = 'code' in read ? { readings: [], failures: [read] } : { readings: [read], failures: [] };
+  return { image, picture: { ...identityOf(image), ...result, notRead: [] } };
+}
+
+const identityOf = ({ sopUid, frame, rows, columns, spacing }: GreyImage) => ({
+  sopUid,
+  frame,
+  rows,
+  columns,
+  ...(spacing && { spacing }),
+});
+
+async function readWith(
+  runner: ManagedModelRunner,
+  pack: Pack,
+  given: GreyImage | readonly GreyImage[],
+): Promise<PackReading | PictureReading['failures'][number]> {
+  const { name, version, title, sha256, demonstration } = pack;
+  try {
+    const { findings, landmarks = [], executionProvider, runMs } = await runner.run(pack, given);
+    const places = landmarks.map(placeOf);
+    const model = { pack: name, version, title, sha256, demonstration, executionProvider };
+    return { ...model, runMs, findings, landmarks: places };
+  } catch (thrown) {
+    return { pack: name, ...refusalOf(thrown) };
+  }
+}
 
 /** One pack's failure does not silence the others. */
 export async function readPicture(
@@ -64,33 +107,17 @@ export async function readPicture(
   const notRead: { pack: string; why: string }[] = [];
   const failures: (Refusal & { pack: string })[] = [];
   for (const pack of runner.packs) {
-    const { name, version, title, sha256, demonstration } = pack;
     const why = leftBecause(pack, image, viewIsSure);
-    // Whoever names a pack means it; the pack's own gate still judges the picture.
-    if (why !== undefined && !(isNamed && !viewIsSure)) {
-      notRead.push({ pack: name, why });
+    // Whoever names a pack means it; the pack's own gate still judges the picture. A stack is chosen by its headers.
+    if (why !== undefined && !(isNamed && !viewIsSure && pack.slices === undefined)) {
+      notRead.push({ pack: pack.name, why });
       continue;
     }
-    try {
-      const { findings, landmarks = [], executionProvider, runMs } = await runner.run(pack, image);
-      const places = landmarks.map(placeOf);
-      readings.push({
-        pack: name,
-        version,
-        title,
-        sha256,
-        demonstration,
-        executionProvider,
-        runMs,
-        findings,
-        landmarks: places,
-      });
-    } catch (thrown) {
-      failures.push({ pack: name, ...refusalOf(thrown) });
-    }
+    const read = await readWith(runner, pack, image);
+    if ('code' in read) failures.push(read);
+    else readings.push(read);
   }
-  const { sopUid, frame, rows, columns, spacing } = image;
-  return { sopUid, frame, rows, columns, ...(spacing && { spacing }), readings, notRead, failures };
+  return { ...identityOf(image), readings, notRead, failures };
 }
 
 type Pack = ManagedModelRunner['packs'][number];
@@ -112,8 +139,8 @@ export function leftBecause(pack: Pack, { tags }: GreyImage, viewIsSure: boolean
   if (considered.kind === 'leave') return considered.why;
   // A header's view is a hint that the picture may overrule; what somebody says on the command line is meant.
   if (viewIsSure && considered.kind === 'last') return considered.why.replace('View Position', '--view');
-  // Slices are arranged by the headers of a whole series, which a single file does not have.
-  if (pack.slices !== undefined) return 'the model reads stacks of slices, this command single pictures';
+  // Slices are arranged by the headers of a whole series, which a plain picture does not have.
+  if (pack.slices !== undefined) return 'the model reads stacks of slices: give the folder of a DICOM series';
   return undefined;
 }
 
