@@ -154,7 +154,7 @@ async function sendAll(
         await sendByDimse(objects, dimseTarget(values, config), onSent);
         break;
       case 'rest': {
-        const secret = await secretOf(values, config.WETREAD_EVENT_SECRET, config, 'events');
+        const secret = await secretOf(values, config.WETREAD_EVENT_SECRET, config, 'events', url);
         for (const study of studiesOf(objects))
           onTold(study, await tellByRest(study, { url, secret, priority: values.priority ?? 'routine' }));
         break;
@@ -172,7 +172,7 @@ async function sendAll(
         break;
       }
       case 'fhir': {
-        const secret = await secretOf(values, undefined, config, 'subscription');
+        const secret = await secretOf(values, undefined, config, 'subscription', url);
         const sent = await tellByFhir({ url, secret, ...(values.focus === undefined ? {} : { focus: values.focus }) });
         rows.push({ what: values.focus ?? 'something happened', ...sent });
       }
@@ -218,8 +218,17 @@ async function stowAuthorization(values: Values, config: Config): Promise<string
   return secret === undefined ? undefined : `Bearer ${secret}`;
 }
 
-async function secretOf(values: Values, setting: string | undefined, config: Config, name: string): Promise<string> {
-  const secret = values.secret ?? setting ?? (await keptSecretOf(config, name));
+async function secretOf(
+  values: Values,
+  setting: string | undefined,
+  config: Config,
+  name: string,
+  url: string,
+): Promise<string> {
+  // Our own secrets are for our own address: another one gets none.
+  const own = values.url === undefined || [config.publicUrl, `http://127.0.0.1:${config.WETREAD_PORT}`].includes(url);
+  const secret = values.secret ?? (own ? (setting ?? (await keptSecretOf(config, name))) : undefined);
+  if (!own && secret === undefined) throw new UsageError('set --secret: the own secrets go to the own address only');
   if (secret === undefined) throw new UsageError('set --secret: no service on this machine has left one');
   return secret;
 }

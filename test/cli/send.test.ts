@@ -166,6 +166,12 @@ describe('wetread send', () => {
     ]);
   });
 
+  it('keeps the own secret from other addresses', async () => {
+    const path = folderWith('abroad', [testFilm()]);
+    const env = { WETREAD_EVENT_SECRET: 'an-own-secret-of-length' };
+    expect(await wetread(['send', path, '--to', 'rest', '--url', http.url], env)).toMatchObject({ code: 2 });
+  });
+
   it('tells of studies by HL7, with what an interface engine would say of them', async () => {
     const heard: HeardExam[] = [];
     const source = hl7Source({

@@ -169,9 +169,7 @@ async function answerOf(address: string, { onlyTls = false } = {}): Promise<Asyn
       signal: AbortSignal.timeout(3_600_000),
       redirect: onlyTls ? 'manual' : 'follow',
     });
-    let moves = 0;
-    while (onlyTls && isMove(response)) {
-      moves += 1;
+    for (let moves = 1; isMove(response); moves += 1) {
       const next = new URL(response.headers.get('location')!, response.url);
       await response.body?.cancel();
       if (next.protocol !== 'https:' || moves > mostMoves)
