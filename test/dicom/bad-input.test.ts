@@ -114,6 +114,12 @@ describe('nesting and counting', () => {
     expect(() => readDataset(file).items('PerFrameFunctionalGroupsSequence')).toThrow(/over 65536 items/);
   });
 
+  test('more elements than any object has are refused, although nobody asks for them', async () => {
+    const nothing = [0x27, 0, 0x10, 0x10, 0x4c, 0x4f, 0, 0];
+    const file = before(fixture('grey12'), samples, repeated(nothing, 12_000_001));
+    expect(await refusal(file)).toMatchObject({ code: 'dicom.too-large', detail: 'over 12000000 elements' });
+  });
+
   test('millions of empty fragments are refused', async () => {
     const whole = fixture('frames3-jpeg2000');
     const start = readDataset(whole).pixelData?.offset ?? 0;
