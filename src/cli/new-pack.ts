@@ -162,7 +162,7 @@ function manifestOf(name: string, { input, outputs }: Interface, weights: object
       preprocess: stepsFor(input),
     },
     outputs,
-    operatingPoints: { finding: { threshold: 0.5 } },
+    operatingPoints: {},
     deadlineMs: 20_000,
   };
 }
@@ -176,7 +176,7 @@ import manifest from './manifest.json' with { type: 'json' };
 
 export default definePack(manifest, {
   // The tensor is checked already: the manifest's shape, and nothing but numbers.
-  // toImage(x, y) turns places of the tensor into picture pixels; manifest.operatingPoints holds your thresholds.
+  // toImage(x, y) turns places of the tensor into picture pixels; calibrated numbers and thresholds come where the manifest declares them.
   postprocess({ outputs }) {
     const { data } = outputs[${JSON.stringify(output)}];
     // Abstaining is an answer: "not assessable" with a reason is never shown as "normal".

@@ -211,8 +211,12 @@ describe('what is said of a pack', () => {
             kind: 'synthetic',
             images: 40,
             patients: 20,
-            figures: [{ name: 'F1', value: 0.9351, interval: [0.9, 0.96], k: 37, n: 40 }],
+            figures: [
+              { name: 'F1', value: 0.9351, interval: [0.9, 0.96], k: 37, n: 40 },
+              { name: 'refused', value: 0, interval: [3.4e-17, 0.0881], k: 0, n: 40 },
+            ],
           },
+          { title: 'Subgroups', kind: 'synthetic', images: 40, patients: 20, figures: [] },
         ],
       }),
     );
@@ -223,11 +227,28 @@ describe('what is said of a pack', () => {
     expect(card).toContain('fit into 8 × 8 keeping the aspect');
     expect(card).toContain('| synthetic | value | 95 % interval | n |');
     expect(card).toContain('| F1 | 0.935 | 0.9 to 0.96 | 37 / 40 |');
+    expect(card).toContain('| refused | 0 | 0 to 0.0881 | 0 / 40 |');
+    expect(card).not.toContain('Subgroups');
     await models(packs.folder, 'card', 'same', '--write');
     const again = await readFile(file, 'utf8');
     expect(again.match(/Knows nothing/g)).toHaveLength(1);
     expect(again).not.toContain('0.935');
     expect(again).toContain('Words of mine.');
+  });
+
+  test('its card tells the thresholds of every operating point that its outputs declare', async () => {
+    const logits = {
+      type: 'float32',
+      shape: ['n', 2],
+      labels: ['slip', 'normal'],
+      thresholds: { balanced: { slip: 0.5 }, sensitive: { slip: 0.2 } },
+    } as const;
+    const manifest = { outputs: { moments: logits }, operatingPoint: 'balanced' };
+    await using packs = await packsFolder({ name: 'two-points', onnx: 'moments', outputs: {}, manifest });
+    const { out } = await models(packs.folder, 'card', 'two-points');
+    expect(out).toContain('Operating point in use: balanced.');
+    expect(out).toContain('| balanced | slip 0.5 |');
+    expect(out).toContain('| sensitive | slip 0.2 |');
   });
 
   test('it is explained step by step: what would be read, each canvas as a picture, tensors, findings', async () => {

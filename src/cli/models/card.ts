@@ -40,6 +40,12 @@ export async function cardFacts(
   report?: string,
 ): Promise<string> {
   const { selection, licence, trainingData = [], networks, operatingPoints, operatingPoint } = manifest;
+  const points = [
+    ...Object.values(networks).flatMap(({ outputs }) =>
+      Object.values(outputs).flatMap(({ thresholds = {} }) => Object.entries(thresholds)),
+    ),
+    ...Object.entries(operatingPoints),
+  ];
   const list = (items: readonly string[]): string[] =>
     items.length === 0 ? ['None stated.'] : items.map((item) => `- ${item}`);
   const lines = [
@@ -81,12 +87,12 @@ export async function cardFacts(
       '',
     ]),
     ...(operatingPoint === undefined ? [] : [`Operating point in use: ${operatingPoint}.`, '']),
-    ...(Object.keys(operatingPoints).length === 0
+    ...(points.length === 0
       ? []
       : [
           '| operating point | thresholds |',
           '|---|---|',
-          ...Object.entries(operatingPoints).map(
+          ...points.map(
             ([name, limits]) =>
               `| ${name} | ${Object.entries(limits)
                 .map(([of, value]) => `${of} ${value}`)
@@ -112,8 +118,11 @@ async function measured(file: string): Promise<string[]> {
   } catch (cause) {
     throw new WetreadError('request.malformed', `${file}: is not what "wetread evaluate" writes`, { cause });
   }
-  const shown = (value: number): string => Number(value.toPrecision(3)).toString();
-  return found.sections.flatMap(({ title, kind, images, patients, figures }) => [
+  // Wilson's interval of 0 of n begins a rounding error beside 0.
+  const shown = (value: number): string => Number((Math.abs(value) < 1e-12 ? 0 : value).toPrecision(3)).toString();
+  // Subgroups and comparisons by tables alone stay in the report.
+  const inFigures = found.sections.filter(({ figures }) => figures.length > 0);
+  return inFigures.flatMap(({ title, kind, images, patients, figures }) => [
     '',
     `Measured, ${kind}: ${title} (${images} images, ${patients} patients)`,
     '',
