@@ -6,10 +6,10 @@
 #
 # Triton comes from the Python package nvidia-pytriton, which carries the server and its Python backend; the models run by
 # onnxruntime in that backend, as `wetread models export --triton REPOSITORY --backend python` writes them.
-# Needs Python 3.9 to 3.13 with its venv module and a shared libpython. WETREAD_TRITON_CACHE says where the 440 MB go.
+# Needs Python 3.9 to 3.13 with its venv module and a shared libpython. TRITON_CACHE says where the 440 MB go.
 set -euo pipefail
 
-cache=${WETREAD_TRITON_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wetread-triton}
+cache=${TRITON_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/wetread-triton}
 python=${PYTHON:-python3}
 
 if [ ! -e "$cache/installed" ]; then

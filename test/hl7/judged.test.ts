@@ -7,11 +7,11 @@ import { acknowledgement } from '../../src/hl7/acknowledgement.ts';
 import { parseMessage, writeMessage } from '../../src/hl7/message.ts';
 import { header, lines, omi, orm, oru, patient } from '../events/hl7-messages.ts';
 
-const python = process.env['WETREAD_TEST_PYTHON'] ?? 'python3';
+const python = process.env['HL7_JUDGES_PYTHON'] ?? 'python3';
 const there = spawnSync(python, ['-c', 'import hl7, hl7apy']).status === 0;
 if (!there && process.env['CI'] !== undefined)
   throw new Error('python modules hl7 and hl7apy are missing (.ci/run installs them)');
-if (!there) process.stderr.write('SKIPPED: HL7 judges need the Python modules hl7 and hl7apy (WETREAD_TEST_PYTHON)\n');
+if (!there) process.stderr.write('SKIPPED: HL7 judges need the Python modules hl7 and hl7apy (HL7_JUDGES_PYTHON)\n');
 
 type Judged = {
   readonly read: readonly {

@@ -8,8 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 const script = join(import.meta.dirname, '../../scripts/triton/start.sh');
 const cache =
-  process.env['WETREAD_TRITON_CACHE'] ??
-  join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'wetread-triton');
+  process.env['TRITON_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'wetread-triton');
 
 export const tritonInstalled = existsSync(join(cache, 'installed'));
 export const howToInstallTriton = 'scripts/triton/start.sh --install';
@@ -36,7 +35,7 @@ export async function startTriton(repository: string, ports?: { http: number; gr
   // At the rank of model processes: on a busy machine a bench would otherwise compare ranks.
   const child = spawn('nice', ['-n', '10', script, repository, String(http), String(grpc)], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, WETREAD_TRITON_CACHE: cache },
+    env: { ...process.env, TRITON_CACHE: cache },
   });
   let said = '';
   for (const stream of [child.stdout, child.stderr])
