@@ -11,11 +11,14 @@ const redacted =
 /** Our own fields that end in "name" or are called "code" but name things, not people. */
 const harmless: ReadonlySet<string> = new Set(['code', 'state', 'hostname', 'outputName', 'packName', 'serviceName']);
 /** Ids that lead to a patient: shown as a keyed hash, so lines of one study can be followed but not traced back. */
-const hashed = /^(studyUid|seriesUid|sopUid|patientId|accession|patient|study|imagingStudy|order)$/;
+const hashed = /^(studyUid|seriesUid|sopUid|patientId|accession|patient|study|imagingStudy|order|workitem)$/;
 
 /** A new key each start: hashes can be compared within one run of the service only. */
 const hashKey = randomBytes(32);
 const shortHash = (text: string): string => createHmac('sha256', hashKey).update(text).digest('hex').slice(0, 12);
+
+const isObject = (value: unknown): value is LogFields =>
+  value !== null && typeof value === 'object' && !Array.isArray(value);
 
 function safe(fields: LogFields): Record<string, unknown> {
   const line: Record<string, unknown> = {};
@@ -24,8 +27,11 @@ function safe(fields: LogFields): Record<string, unknown> {
     if (hashed.test(name) && typeof value === 'string') line[name] = shortHash(value);
     else if (redacted.test(name) && !harmless.has(name)) line[name] = '[redacted]';
     else if (value instanceof Error) line[name] = { message: value.message, stack: value.stack };
-    else if (value !== null && typeof value === 'object' && !Array.isArray(value))
-      line[name] = safe(value as LogFields);
+    else if (Array.isArray(value))
+      line[name] = value.map((one: unknown) =>
+        isObject(one) ? safe(one) : hashed.test(name) ? shortHash(String(one)) : one,
+      );
+    else if (isObject(value)) line[name] = safe(value);
     else line[name] = value;
   }
   return line;

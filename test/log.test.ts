@@ -20,6 +20,17 @@ describe('the log', () => {
     expect(JSON.parse(written[0]!)).toMatchObject({ message: 'step', level: 'info', code: 'archive.error' });
   });
 
+  test('does so in lists too', () => {
+    const { logger, written } = lines();
+    logger.info('step', {
+      found: [{ patientName: 'Ada Byron', workitem: '2.25.4711' }],
+      study: ['1.2.840.1'],
+      exams: ['done'],
+    });
+    expect(written[0]).not.toMatch(/Ada|Byron|4711|1\.2\.840/);
+    expect(JSON.parse(written[0]!)).toMatchObject({ exams: ['done'] });
+  });
+
   test('shows a study as a hash that is the same on every line of this run', () => {
     const { logger, written } = lines();
     logger.with({ studyUid: '1.2.840.1' }).info('first');

@@ -97,9 +97,9 @@ export function dicomwebArchive(options: DicomwebArchiveOptions): DicomwebArchiv
       return rows.flatMap((row) => {
         try {
           return [studySummary(row)];
-        } catch (cause) {
-          // One study with a malformed UID must not hide all others.
-          logger.warn('a study without a valid UID is left out', { reason: String(cause) });
+        } catch {
+          // One study with a malformed UID must not hide all others. What stands in its place may be anything, also a name.
+          logger.warn('a study without a valid UID is left out');
           return [];
         }
       });
