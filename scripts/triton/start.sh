@@ -16,7 +16,7 @@ if [ ! -e "$cache/installed" ]; then
   rm -rf "$cache"
   mkdir -p "$cache"
   "$python" -m venv "$cache/venv"
-  "$cache/venv/bin/pip" install --quiet --disable-pip-version-check nvidia-pytriton==0.7.0 onnxruntime
+  "$cache/venv/bin/pip" install --quiet --disable-pip-version-check nvidia-pytriton==0.7.0 onnxruntime==1.31.1
   packages=$("$cache/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   version=$("$cache/venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
   # The server looks for the process that hosts Python code beside the backend; the package keeps one for each Python elsewhere.
