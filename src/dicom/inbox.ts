@@ -17,6 +17,7 @@ import type {
 } from '../domain/inbox.ts';
 import type { Logger } from '../domain/log.ts';
 import { headerJson } from './header-json.ts';
+import { limiter, type Limiter } from './limiter.ts';
 import { datasetStart, fileMeta } from './part10.ts';
 import { readHead } from './read-head.ts';
 import { sameObject } from './same-object.ts';
@@ -45,17 +46,20 @@ export const objectsFolder = 'objects';
 /** Patients' pictures: nobody but the service's user looks at them, not even at the names of the folders. */
 export const ownFolder = 0o700;
 const ownFile = 0o600;
+/** A header may claim the whole of a large file; so many of them are in memory together, however many send. */
+const headersAtOnce = 2;
 /** How much may be written between two looks at the disk. */
 const lookAtDiskEvery = 64 * 1024 * 1024;
 
 export function inbox(options: InboxOptions): Inbox {
+  const reading = limiter(headersAtOnce);
   return {
     async receive(sender, about = {}) {
       await demandRoom(options);
       await mkdir(join(options.folder, incomingFolder), { recursive: true, mode: ownFolder });
       const path = join(options.folder, incomingFolder, `${randomUUID()}.part`);
       const file = await open(path, 'wx+', ownFile);
-      return incoming(options, { sender, file, path, ...about });
+      return incoming(options, { sender, file, path, reading, ...about });
     },
     async stillComing(studies) {
       const all = [...studies];
@@ -76,11 +80,12 @@ function incoming(
     readonly sender: Sender;
     readonly file: FileHandle;
     readonly path: string;
+    readonly reading: Limiter;
     readonly dataset?: AnnouncedObject;
     readonly expectedStudy?: StudyUid;
   },
 ): IncomingObject {
-  const { sender, file, path, dataset, expectedStudy } = begun;
+  const { sender, file, path, reading, dataset, expectedStudy } = begun;
   const hash = datasetHash();
   let size = 0;
   let looked = 0;
@@ -128,7 +133,8 @@ function incoming(
     async keep() {
       try {
         if (fault !== undefined) throw fault;
-        const read = await understood(file, size, options);
+        const leave = await reading.enter();
+        const read = await understood(file, size, options).finally(leave);
         name = read;
         demandAnnounced(read, dataset, expectedStudy);
         await file.sync();
