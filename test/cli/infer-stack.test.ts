@@ -1,4 +1,4 @@
-/** `wetread infer` on the folder of an MR study: the T2 sagittal is found among the series and read in one run. */
+/** `wetread infer` and `evaluate` on the folder of an MR study: the T2 sagittal is found among the series and read in one run. */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,8 +6,10 @@ import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { PNG } from 'pngjs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { runCommand } from '../../src/cli/command.ts';
+import { runCommand, type Command } from '../../src/cli/command.ts';
+import { command as evaluate } from '../../src/cli/evaluate.ts';
 import { command } from '../../src/cli/infer.ts';
+import type { Report } from '../../src/evaluation/report.ts';
 import type { FileReading } from '../../src/cli/infer/reading.ts';
 import { packsFolder } from '../inference/fixture-pack.ts';
 import { phantomStudy, sagittalStack, type Elements } from '../support/slices.ts';
@@ -22,7 +24,7 @@ beforeAll(async () => {
     outputs: { moments: { type: 'float32', shape: ['n', 2] } },
     postprocess: `
       const brightness = [...output.outputs.moments.data].filter((_, at) => at % 2 === 0).map((sum) => Math.round(sum / 64 * 1000));
-      return [{ concept: 'view-and-quality', site: { kind: 'image' }, result: { kind: 'measured' }, measurements: [],
+      return [{ concept: 'view-and-quality', site: { kind: 'image' }, result: { kind: 'measured' }, measurements: [{ quantity: 'slip-percent', value: brightness[1], unit: '%' }],
         summary: 'slices ' + output.pictures.map(({ tags }) => tags.slice.index + 1).join(' ') + ' are ' + brightness.join(' ') + ' bright' }];`,
     manifest: {
       selection: {
@@ -59,9 +61,11 @@ afterAll(async () => {
   await packs?.[Symbol.asyncDispose]();
 });
 
-async function infer(...args: string[]) {
+const infer = (...args: string[]) => run(command, args);
+
+async function run(which: Command, args: string[]) {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-  const code = await runCommand(command, args, { stdout, stderr, env: { WETREAD_MODELS_DIR: packs.folder } });
+  const code = await runCommand(which, args, { stdout, stderr, env: { WETREAD_MODELS_DIR: packs.folder } });
   stdout.end();
   stderr.end();
   return { code, out: await text(stdout), err: await text(stderr) };
@@ -107,4 +111,17 @@ test('a stack with a damaged slice among three is not read as if it were whole',
   expect(code).toBe(1);
   expect(out).toContain('dicom.');
   expect(out).not.toContain('bright');
+});
+
+test('evaluated, a row may name the folder of a study: one patient, one answer', async () => {
+  const data = join(folder, 'manifest.csv');
+  await writeFile(data, 'file,kind,value:slip-percent@image\nstudy,synthetic,40\nstudy/2,synthetic,40\n');
+  const { out, err } = await run(evaluate, ['--pack', 't2-sagittal', '--data', data, '--json', '--replicates', '100']);
+  expect(err).toBe('');
+  const { sections } = JSON.parse(out) as Report;
+  const figures = sections.find(({ title }) => title === 'Read and not read')!.figures;
+  expect(figures.find(({ name }) => name === 'read')).toMatchObject({ k: 1, n: 2 });
+  expect(figures.find(({ name }) => name === 'failed')).toMatchObject({ k: 1, n: 2 });
+  const measured = sections.find(({ title }) => title === 'slip-percent, measured')!;
+  expect(measured.figures.find(({ name }) => name === 'mean absolute error')).toMatchObject({ value: 0 });
 });

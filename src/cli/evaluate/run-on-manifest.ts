@@ -1,6 +1,6 @@
 /** Runs a pack on the pictures of a data manifest, and draws those that are worth a look. */
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
 import { modelsFolder } from '../../adapters.ts';
 import { readConfig, type Config } from '../../config.ts';
@@ -8,6 +8,7 @@ import { decoderPool, type DecoderPool } from '../../dicom/decoder-pool.ts';
 import { asWetreadError, WetreadError } from '../../domain/errors.ts';
 import type { GreyImage } from '../../domain/image.ts';
 import { silentLogger } from '../../domain/log.ts';
+import type { PackSummary } from '../../domain/ports.ts';
 import type { Answer } from '../../evaluation/answers.ts';
 import type { Entrant } from '../../evaluation/evaluate.ts';
 import type { Picture, Report } from '../../evaluation/report.ts';
@@ -17,7 +18,8 @@ import { modelRunner, type ManagedModelRunner } from '../../inference/model-runn
 import type { PackManifest } from '../../kit/pack-manifest.ts';
 import { UsageError, type Io } from '../command.ts';
 import { truthAndAnswer } from '../drawing/truth-and-answer.ts';
-import { picturesOf } from '../infer/inputs.ts';
+import { filesOf, picturesOf } from '../infer/inputs.ts';
+import { seriesAtHand } from '../infer/stacks.ts';
 import { progressBar } from '../progress-bar.ts';
 import { answerOf } from './answer-of.ts';
 import type { Manifest } from './manifest.ts';
@@ -41,14 +43,16 @@ export async function runOnManifest(name: string, manifest: Manifest, io: Io): P
   const bar = progressBar(io, manifest.rows.length);
   const all = createHash('sha256');
   try {
-    return await withDecoder(config, async (read) => {
+    return await withDecoder(config, async (read, stackOf) => {
       await runner.ready();
       const answers: Answer[] = [];
       let provider = '';
       for (const [index, row] of manifest.rows.entries()) {
         bar.show(index, row.file);
-        all.update(await bytesOf(manifest, row));
-        const { answer, executionProvider } = await answered(runner, row, () => read(manifest, row));
+        const slices = await slicesIn(fileOf(manifest, row), row);
+        for (const file of slices ?? [fileOf(manifest, row)]) all.update(await bytesOf(file, row));
+        const images = () => (slices === undefined ? read(manifest, row) : stackOf(slices, pack.summary, row));
+        const { answer, executionProvider } = await answered(runner, row, images);
         provider ||= executionProvider ?? '';
         answers.push(answer);
       }
@@ -73,7 +77,7 @@ function thresholdsIn({ networks, operatingPoint = '' }: PackManifest): Record<s
 async function answered(
   runner: ManagedModelRunner,
   { file }: TruthRow,
-  read: () => Promise<GreyImage[]>,
+  read: () => Promise<readonly GreyImage[]>,
 ): Promise<{ readonly answer: Answer; readonly executionProvider?: string }> {
   try {
     const images = await read();
@@ -87,12 +91,19 @@ async function answered(
 }
 
 type Read = (manifest: Manifest, row: TruthRow) => Promise<GreyImage[]>;
+type StackOf = (files: readonly string[], pack: PackSummary, row: TruthRow) => Promise<readonly GreyImage[]>;
 
-async function withDecoder<Result>(config: Config, task: (read: Read) => Promise<Result>): Promise<Result> {
+async function withDecoder<Result>(
+  config: Config,
+  task: (read: Read, stackOf: StackOf) => Promise<Result>,
+): Promise<Result> {
   const maxBytes = config.WETREAD_MAX_INSTANCE_MB * 1024 * 1024;
   const decoder = decoderPool({ threads: 1, maxInstanceBytes: maxBytes, logger: silentLogger });
   try {
-    return await task((manifest, row) => readRow(decoder, maxBytes, manifest, row));
+    return await task(
+      (manifest, row) => readRow(decoder, maxBytes, manifest, row),
+      (files, pack, row) => readStackOf(decoder, files, pack, row),
+    );
   } finally {
     await decoder.close();
   }
@@ -118,9 +129,30 @@ async function readRow(
   }
 }
 
-async function bytesOf(manifest: Manifest, row: TruthRow): Promise<Uint8Array> {
+/** What the pack itself would choose of the slices in a folder; none is a row without an answer, with the reason as its code. */
+async function readStackOf(decoder: DecoderPool, files: readonly string[], pack: PackSummary, { file }: TruthRow) {
+  if (pack.slices === undefined)
+    throw new UsageError(`${file} is a folder: ${pack.name} reads single pictures, so give it a row for each`);
+  const series = await seriesAtHand(files, [pack], decoder);
+  const [chosen] = series.flatMap((one) => one.chosen);
+  if (chosen === undefined) {
+    const why = series.flatMap(({ notRead }) => notRead.map((one) => one.why)).join('; ');
+    throw new WetreadError('model.picture-unusable', `${file}: ${why || 'there is no series that the pack is for'}`);
+  }
+  return chosen.load(new AbortController().signal);
+}
+
+/** Undefined for a row that names a file. */
+async function slicesIn(path: string, { file }: TruthRow): Promise<string[] | undefined> {
+  const what = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    throw new UsageError(`${file} cannot be read (${error.code ?? 'unknown'})`);
+  });
+  return what.isDirectory() ? (await filesOf([path])).map((one) => one.file) : undefined;
+}
+
+async function bytesOf(path: string, row: TruthRow): Promise<Uint8Array> {
   try {
-    return await readFile(fileOf(manifest, row));
+    return await readFile(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (error instanceof WetreadError) throw error;
