@@ -1,7 +1,7 @@
 /** `wetread studies`: where studies stand, a second chance for those that were given up, and reading again with a newer model. */
 import { thePacks, withStore } from '../adapters.ts';
 import { readConfig, type Config } from '../config.ts';
-import { errorTable, WetreadError } from '../domain/errors.ts';
+import { errorTable } from '../domain/errors.ts';
 import type { PackSummary } from '../domain/ports.ts';
 import { isUid, studyUid } from '../domain/ids.ts';
 import type { StudyRecord, StudyState } from '../domain/study.ts';
@@ -75,7 +75,7 @@ Examples:
           uids.map(async (text) => {
             const uid = studyUid(text);
             const study = await register.get(uid);
-            if (study === undefined) throw new WetreadError('request.not-found', 'the study was never announced');
+            if (study === undefined) throw neverAnnounced(text);
             return { study, readings: await readings.forStudy(uid) };
           }),
         );
@@ -97,8 +97,7 @@ Examples:
                 ...(values.since === undefined ? {} : { since: values.since }),
               });
         for (const uid of values['dry-run'] === true ? [] : found) {
-          if (installed === undefined && (await register.get(uid)) === undefined)
-            throw new WetreadError('request.not-found', 'the study was never announced');
+          if (installed === undefined && (await register.get(uid)) === undefined) throw neverAnnounced(uid);
           await register.announce({
             source: 'backfill',
             studyUid: uid,
@@ -133,6 +132,9 @@ Examples:
     });
   },
 };
+
+const neverAnnounced = (uid: string): UsageError =>
+  new UsageError(`${uid} was never announced here; "wetread studies" lists what was, "wetread send" announces`);
 
 async function installedPack(config: Config, name: string): Promise<PackSummary> {
   const packs = (await thePacks(config, jsonLogger('error'))).map(({ summary }) => summary);

@@ -102,6 +102,11 @@ describe('wetread studies beside a running service', () => {
     const unknown = await studies('requeue', '2.25.9', '--json');
     expect(unknown.code).toBe(1);
     expect(JSON.parse(unknown.out)).toMatchObject({ error: { code: 'request.not-found' } });
+    for (const action of ['show', 're-read'])
+      expect(await studies(action, '2.25.9')).toMatchObject({
+        code: 2,
+        err: expect.stringContaining('2.25.9 was never announced here') as string,
+      });
     expect(await studies('requeue', study(4))).toMatchObject({
       code: 1,
       err: expect.stringContaining('request.conflict') as string,
