@@ -143,6 +143,11 @@ function notesOn(rows: readonly TruthRow[], pairs: readonly Pair[]): string[] {
     ...(rows.some(({ split }) => split === 'validation')
       ? ['Validation pictures were used to choose thresholds only and are not part of any figure.']
       : []),
+    ...(rows.some(({ label }) => label !== undefined) && pairs.every(({ answer }) => answer.scores === undefined)
+      ? [
+          'The manifest has labels, but the model told no scores (postprocess.ts: `return { findings, scores }`), so no classification was measured.',
+        ]
+      : []),
     ...(silent > 0 ? [`${silent} pictures of the manifest have no answer; they count as failed.`] : []),
     'Research use only. Nothing here is a claim of diagnostic performance.',
   ];

@@ -210,6 +210,21 @@ describe('two classes', () => {
   });
 });
 
+test('labels that the model has no scores for are said to be unmeasured, instead of missing in silence', () => {
+  const silent = report(
+    readTruth(manifest),
+    films.map((one) => ({ file: scores(one).file })),
+  );
+  expect(silent.sections.some(({ title }) => title === 'finding or no-finding')).toBe(false);
+  expect(silent.notes.join('\n')).toContain('the model told no scores');
+  expect(
+    report(
+      readTruth(manifest),
+      films.map((one) => scores(one)),
+    ).notes.join('\n'),
+  ).not.toContain('no scores');
+});
+
 test('real and synthetic pictures never share a figure', () => {
   const mixed = report(
     readTruth(
