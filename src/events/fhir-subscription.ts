@@ -155,15 +155,12 @@ export function fhirSubscriptionSource(options: FhirSubscriptionOptions): FhirSu
 
   async function hearEvents(notification: Notification): Promise<void> {
     const { events, eventsSinceStart } = notification;
-    const numbers = events.flatMap(({ number }) => number ?? []);
+    // Sorted, not spread into a call: a notification may hold more events than a call takes arguments.
+    const numbers = events.flatMap(({ number }) => number ?? []).sort((a, b) => a - b);
     // A notification without numbers stands at the end of the count.
     const first =
-      numbers.length > 0
-        ? Math.min(...numbers)
-        : eventsSinceStart === undefined
-          ? undefined
-          : eventsSinceStart - Math.max(events.length, 1) + 1;
-    const newest = numbers.length > 0 ? Math.max(...numbers) : eventsSinceStart;
+      numbers[0] ?? (eventsSinceStart === undefined ? undefined : eventsSinceStart - Math.max(events.length, 1) + 1);
+    const newest = numbers.at(-1) ?? eventsSinceStart;
     const missed = gapBefore(first === undefined ? undefined : first - 1);
     if (missed !== undefined) behind = together(behind, missed);
 
