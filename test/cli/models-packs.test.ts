@@ -94,6 +94,11 @@ describe('adding a pack', () => {
     });
     const wrong = await models(site, 'add', address, '--sha256', '0'.repeat(64));
     expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining(hash(archive)) as string });
+    expect(wrong.err).toContain(`--sha256 says ${'0'.repeat(64)}`);
+    expect(await models(site, 'add', join(site, 'nowhere'))).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('there is no folder') as string,
+    });
     expect(await readdir(site)).toEqual([]);
     expect(await models(site, 'add', address, '--sha256', hash(archive))).toMatchObject({ code: 0 });
     expect(await models(site, 'verify', 'same')).toMatchObject({ code: 0 });

@@ -32,6 +32,7 @@ export async function addPack(models: string, source: string, { sha256, tell }: 
   }
   if (sha256 !== undefined) throw new UsageError('--sha256 goes with an address');
   const folder = resolve(source);
+  if (!(await isThere(folder))) throw new UsageError(`there is no folder ${source}`);
   // One of ours already: only its weights are missing.
   if (dirname(folder) === resolve(models)) return complete(folder, tell);
   return addFolder(models, folder, tell);
@@ -127,7 +128,7 @@ async function fetchArchive(
   const archive = Buffer.concat(parts);
   const found = createHash('sha256').update(archive).digest('hex');
   if (sha256 !== undefined && found !== sha256.toLowerCase())
-    throw new WetreadError('model.pack-invalid', `${address}: has sha256 ${found}`);
+    throw new WetreadError('model.pack-invalid', `${address}: has sha256 ${found}, --sha256 says ${sha256}`);
   tell(`fetched ${(size / 1e6).toFixed(1)} MB, sha256 ${found}`);
   await unpack(archive, into, 4 * mostArchiveBytes);
 }
