@@ -35,7 +35,7 @@ import { errorHandler, notFound } from './http/errors.ts';
 import { listen } from './http/server.ts';
 import { appSessions } from './http/sessions.ts';
 import { smartLaunch } from './http/smart-launch.ts';
-import { archiveWithInbox, receives, theReceivers } from './inbox-from-config.ts';
+import { archiveWithInbox, receives, theReceivers } from './receivers.ts';
 import { metrics } from './metrics.ts';
 import { fhirReport } from './outputs/fhir-report.ts';
 import { analyseStudy } from './pipeline/analyse-study.ts';

@@ -5,7 +5,7 @@ import type { Config } from './config.ts';
 import type { CircuitState } from './dicom/circuit.ts';
 import { asWetreadError } from './domain/errors.ts';
 import type { Logger } from './domain/log.ts';
-import { inboxInWords, receives } from './inbox-from-config.ts';
+import { inboxInWords, receives } from './receivers.ts';
 import type { NetworkFacts } from './inference/process-messages.ts';
 import { theHl7 } from './event-sources.ts';
 

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { readConfig } from '../src/config.ts';
 import type { ReceivedObjects } from '../src/domain/inbox.ts';
 import { silentLogger } from '../src/domain/log.ts';
-import { inboxInWords, receives, theReceivers } from '../src/inbox-from-config.ts';
+import { inboxInWords, receives, theReceivers } from '../src/receivers.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'wetread-receivers-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
