@@ -132,7 +132,7 @@ describe('wetread studies re-read', () => {
       expect([unknown.code, unknown.err]).toEqual([2, expect.stringContaining('no model "nobody" here, but lumbar')]);
       expect((await studies(fresh)).out).toBe('1 queued to be read again\n');
       expect((await store.register.get(fresh))?.state.kind).toBe('pending');
-      expect((await studies('2.25.404')).code).toBe(1);
+      expect((await studies('2.25.404')).code).toBe(2);
     } finally {
       await packs[Symbol.asyncDispose]();
     }

@@ -99,5 +99,5 @@ test('the T2 sagittal is found, its middle slices are read in order, and the cho
   expect(out).toContain('taken  t2-sagittal  sagittal, T2 (TE 102 ms');
   expect(out).toContain('slices 4 to 6 of 9 are read');
   expect(out).toContain('not    t2-sagittal  a contrast agent was given');
-  expect(await wetread(['studies', 'show', '1.2.3'], { WETREAD_DATA_DIR: world.dataDir })).toMatchObject({ code: 1 });
+  expect(await wetread(['studies', 'show', '1.2.3'], { WETREAD_DATA_DIR: world.dataDir })).toMatchObject({ code: 2 });
 });
