@@ -10,6 +10,8 @@ const answer = z.strictObject({
   abstained: z.string().min(1).exactOptional(),
   /** By label; the highest is the answer. */
   scores: z.record(z.string(), finite).exactOptional(),
+  /** Of a sorting that has no names yet. */
+  cluster: z.string().min(1).exactOptional(),
   boxes: z
     .array(z.strictObject({ label: z.string().min(1), box: z.tuple([finite, finite, finite, finite]), score: finite }))
     .exactOptional(),

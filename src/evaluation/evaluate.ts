@@ -12,6 +12,7 @@ import {
   labelsOf,
   positiveOf,
 } from './sections/classification.ts';
+import { clusterSection } from './sections/clusters.ts';
 import { comparisonSection } from './sections/comparison.ts';
 import { detectionPrimary, detectionSection } from './sections/detection.ts';
 import { landmarkPrimary, landmarkSection, type Yardstick } from './sections/landmarks.ts';
@@ -89,6 +90,7 @@ function sectionsOf(
   const sections = [
     abstentionSection(kind, test),
     classificationSection(kind, test, validation, { ...options, ...(threshold !== undefined && { threshold }) }),
+    clusterSection(kind, test, options),
     detectionSection(kind, test, boxes),
     landmarkSection(kind, test, options),
     ...measurementSections(kind, test, options),

@@ -243,6 +243,31 @@ test('real and synthetic pictures never share a figure', () => {
   ]);
 });
 
+test('clusters without names are held against the labels, each variant of NMI by its name', () => {
+  const rows = readTruth(
+    [
+      'file,kind,label',
+      ...Array.from({ length: 40 }, (_, index) => `${index}.png,real,${index < 20 ? 'hand' : 'foot'}`),
+    ].join('\n'),
+  );
+  // Four clusters; one hand lies among the feet.
+  const made = report(
+    rows,
+    rows.map(({ file }, index) => ({ file, cluster: `c${Math.floor((index === 19 ? 20 : index) / 10)}` })),
+  );
+  expect(figure(made, 'Clusters', 'purity').value).toBeCloseTo(39 / 40, 12);
+  const [arithmetic, larger] = ['NMI, arithmetic mean of entropies', 'NMI, larger entropy'].map(
+    (name) => figure(made, 'Clusters', name).value,
+  );
+  expect(arithmetic).toBeGreaterThan(larger!);
+  expect(made.sections.find(({ title }) => title === 'Clusters')!.tables[0]!.rows[0]).toEqual([
+    'c2',
+    11,
+    'foot',
+    '91 %',
+  ]);
+});
+
 describe('boxes, corners, numbers', () => {
   const rows = readTruth(
     [
