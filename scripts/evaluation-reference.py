@@ -74,6 +74,7 @@ def several_classes():
         "precision": precision.tolist(), "recall": recall.tolist(), "f1": f1.tolist(),
         "macroF1": metrics.f1_score(truth, answer, average="macro"),
         "macroAuc": metrics.roc_auc_score(truth, scores, multi_class="ovr", average="macro"),
+        "macroAveragePrecision": metrics.average_precision_score(np.eye(4)[truth], scores, average="macro"),
         "top2": metrics.top_k_accuracy_score(truth, scores, k=2),
         "kappa": metrics.cohen_kappa_score(truth, answer),
         "kappaLinear": metrics.cohen_kappa_score(truth, answer, weights="linear"),

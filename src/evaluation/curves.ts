@@ -57,12 +57,13 @@ export function averagePrecision(cases: readonly Scored[]): number {
   return area;
 }
 
-/** One against the rest, then the plain mean over classes that have cases on both sides. */
-export function macroAuc(
+/** One against the rest, then the plain mean over classes for which the figure exists. */
+export function macro(
   cases: readonly { readonly truth: string; readonly scores: Readonly<Record<string, number>> }[],
   labels: readonly string[],
+  figure: (cases: readonly Scored[]) => number,
 ): { readonly macro: number; readonly byClass: Readonly<Record<string, number>> } {
-  const byClass = Object.fromEntries(labels.map((label) => [label, rocAuc(oneAgainstRest(cases, label))]));
+  const byClass = Object.fromEntries(labels.map((label) => [label, figure(oneAgainstRest(cases, label))]));
   const known = Object.values(byClass).filter(Number.isFinite);
   return { macro: known.reduce((sum, value) => sum + value, 0) / known.length, byClass };
 }

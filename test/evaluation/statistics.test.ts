@@ -9,7 +9,7 @@ import {
 } from '../../src/evaluation/calibration.ts';
 import { clusterAgreement } from '../../src/evaluation/clusters.ts';
 import { accuracy, confusionMatrix, macroF1, rates, ratesByClass, topK } from '../../src/evaluation/counts.ts';
-import { averagePrecision, macroAuc, rocAuc, rocCurve } from '../../src/evaluation/curves.ts';
+import { averagePrecision, macro, rocAuc, rocCurve } from '../../src/evaluation/curves.ts';
 import { aucWithError, compareAucs, midRanks } from '../../src/evaluation/delong.ts';
 import { binomialCumulative, chiSquaredTail, normalQuantile, normalTail } from '../../src/evaluation/distributions.ts';
 import { patientBootstrap, quantile, wilson } from '../../src/evaluation/intervals.ts';
@@ -130,7 +130,11 @@ describe('several classes', () => {
     });
   });
   test('macro AUC, top two, Brier', () => {
-    expect(macroAuc(classified, severalClasses.labels).macro).toBeCloseTo(severalClasses.macroAuc, 12);
+    expect(macro(classified, severalClasses.labels, rocAuc).macro).toBeCloseTo(severalClasses.macroAuc, 12);
+    expect(macro(classified, severalClasses.labels, averagePrecision).macro).toBeCloseTo(
+      severalClasses.macroAveragePrecision,
+      12,
+    );
     expect(topK(classified, 2).value).toBeCloseTo(severalClasses.top2, 12);
     expect(multiclassBrier(classified)).toBeCloseTo(severalClasses.brier, 12);
   });

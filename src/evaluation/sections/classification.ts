@@ -1,7 +1,7 @@
 /** One label a picture: two classes or many. */
 import { brierScore, expectedCalibrationError, multiclassBrier, reliability } from '../calibration.ts';
 import { accuracy, confusionMatrix, macroF1, rates, ratesByClass, topK, twoByTwo } from '../counts.ts';
-import { averagePrecision, macroAuc, oneAgainstRest, prCurve, rocAuc, rocCurve } from '../curves.ts';
+import { averagePrecision, macro, oneAgainstRest, prCurve, rocAuc, rocCurve } from '../curves.ts';
 import { aucWithError } from '../delong.ts';
 import { cohenKappa } from '../agreement.ts';
 import type { BootstrapOptions } from '../intervals.ts';
@@ -179,7 +179,8 @@ function manyClasses(
     test,
     (sample) => {
       const some = classified(sample);
-      const { macro, byClass } = macroAuc(some, labels);
+      const roc = macro(some, labels, rocAuc);
+      const pr = macro(some, labels, averagePrecision);
       const inSample = confusionMatrix(
         labels,
         some.map(({ truth, scores }) => ({ truth, answer: best(scores) })),
@@ -187,8 +188,12 @@ function manyClasses(
       return {
         'macro F1': macroF1(inSample),
         'Cohen kappa': cohenKappa(inSample.counts),
-        'macro ROC AUC, one against the rest': macro,
-        ...Object.fromEntries(Object.entries(byClass).map(([label, auc]) => [`ROC AUC of ${label}`, auc])),
+        'macro ROC AUC, one against the rest': roc.macro,
+        'macro average precision, one against the rest': pr.macro,
+        ...Object.fromEntries(Object.entries(roc.byClass).map(([label, auc]) => [`ROC AUC of ${label}`, auc])),
+        ...Object.fromEntries(
+          Object.entries(pr.byClass).map(([label, area]) => [`average precision of ${label}`, area]),
+        ),
         ...(areProbabilities && {
           'Brier score (0 to 2)': multiclassBrier(some),
           'calibration error of the answer': expectedCalibrationError(
@@ -291,7 +296,6 @@ function perPatient(
     labels,
     pooled.map(({ truth, scores }) => ({ truth, answer: decide(scores) })),
   );
-  const { macro } = macroAuc(pooled, labels);
   return [
     {
       title: 'By patient (mean of the pictures’ scores)',
@@ -301,7 +305,7 @@ function perPatient(
           agreed.length,
           figureOf('accuracy', accuracy(matrix)),
           { name: 'macro F1', value: macroF1(matrix) },
-          { name: 'ROC AUC', value: macro },
+          { name: 'ROC AUC', value: macro(pooled, labels, rocAuc).macro },
         ],
       ],
     },
