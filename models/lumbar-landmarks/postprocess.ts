@@ -18,7 +18,8 @@ export default definePack(manifest, {
         result: { kind: 'not-assessable', ...refusal },
         summary: refusal.explanation,
       };
-      return { findings: [refused], landmarks: [] };
+      // Where the corners would have been is told all the same: whoever looks into a refusal wants to see them.
+      return { findings: [refused], landmarks: landmarksOf(output, kept) };
     }
     const readable: FindingDraft = {
       ...view,

@@ -28,7 +28,8 @@ stacks of slices get them from the DICOM series among the files, chosen and orde
 
   --pack NAME     only this pack, whatever a DICOM header says (may be repeated)
   --json          a list with one entry for each file: findings, every landmark by name with its spread in pixels
-                  of the picture given, and why other packs did not read it
+                  of the picture given, and why other packs did not read it. Where a pack refused the picture,
+                  "refused" says why, and the landmarks are only where it looked
   --png OUT       the picture at its own size with what was seen drawn over it; a folder for several pictures
   --modality M    of plain pictures, as DICOM writes it: CR, DX, MR …
   --view V        of plain pictures: ${views.join(', ')}

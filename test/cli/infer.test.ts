@@ -12,6 +12,7 @@ import { runCommand } from '../../src/cli/command.ts';
 import { command } from '../../src/cli/infer.ts';
 import type { FileReading } from '../../src/cli/infer/reading.ts';
 import { decodeInstance } from '../../src/dicom/instance.ts';
+import manifest from '../../models/lumbar-landmarks/manifest.json' with { type: 'json' };
 import { packsFolder } from '../inference/fixture-pack.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -76,8 +77,8 @@ describe('wetread infer', () => {
       readonly tolerancePx: number;
     };
     const { landmarks } = file!.pictures[0]!.readings[0]!;
-    expect(landmarks).toHaveLength(26);
-    expect(landmarks.map(({ name }) => name).slice(0, 2)).toEqual(['T12.posteriorInferior', 'T12.anteriorInferior']);
+    expect(landmarks.map(({ name }) => name)).toEqual(manifest.outputs.landmarks.labels);
+    expect(landmarks.map(({ name }) => name)).toContain('L4.anteriorSuperior');
     for (const [index, { x, y, sdX, sdY, ellipse95 }] of landmarks.entries()) {
       const [ex, ey] = expected.landmarks[index]!;
       expect(Math.hypot(x - 0.5 - ex, y - 0.5 - ey)).toBeLessThanOrEqual(expected.tolerancePx);
@@ -88,11 +89,18 @@ describe('wetread infer', () => {
   });
 
   test('reads a PNG of eight or sixteen bits and a JPEG like the film they were made of', async () => {
-    const film = percentAt(await read([slipped]), 'L4/L5');
+    const ofFilm = await read([slipped]);
+    const film = percentAt(ofFilm, 'L4/L5');
     const said = ['--modality', 'DX', '--view', 'lateral', '--spacing', '0.2'];
     for (const depth of [8, 16] as const) {
       const found = await read([await pngOf(slipped, depth), ...said]);
       expect(Math.abs(percentAt(found, 'L4/L5') - film)).toBeLessThan(1.5);
+      const [asFilm, asPicture] = [ofFilm, found].map(([file]) => file!.pictures[0]!.readings[0]!.landmarks);
+      for (const [index, { name, x, y, sdX }] of asPicture!.entries()) {
+        expect(name).toBe(asFilm![index]!.name);
+        expect(Math.hypot(x - asFilm![index]!.x, y - asFilm![index]!.y)).toBeLessThan(2);
+        expect(sdX).toBeGreaterThan(0);
+      }
       expect(found[0]!.pictures[0]!.spacing).toEqual({ rowMm: 0.2, columnMm: 0.2, plane: 'patient' });
     }
     const jpeg = join(root, 'test/fixtures/pictures/film.jpg');
@@ -150,7 +158,19 @@ describe('wetread infer', () => {
     expect(code).toBe(0);
     expect(out).toContain('– Not read:');
     const [file] = await read([join(cases, 'from-the-front.dcm')]);
-    expect(file!.pictures[0]!.readings[0]!.landmarks).toEqual([]);
+    const [reading] = file!.pictures[0]!.readings;
+    expect(reading!.refused).toMatchObject({
+      reason: expect.any(String),
+      explanation: expect.stringContaining('Not read'),
+    });
+    expect(reading!.findings.filter(({ site }) => site.kind !== 'image')).toEqual([]);
+    // Where it looked is told by name and with its spread, as for a picture that it read.
+    const names = (await read([slipped]))[0]!.pictures[0]!.readings[0]!.landmarks.map(({ name }) => name);
+    expect(reading!.landmarks.map(({ name }) => name)).toEqual(names);
+    for (const { sdX, sdY, ellipse95 } of reading!.landmarks) {
+      expect(Math.min(sdX!, sdY!)).toBeGreaterThan(0);
+      expect(ellipse95).toBeDefined();
+    }
   });
 
   test('refuses a picture of one pixel with a code, and a PNG that is cut off', async () => {

@@ -1,6 +1,7 @@
 /** What the models saw, drawn over the picture they saw it on: thin, named, and the suspicion first. */
 import { isSuspicion, type FindingDraft, type OverlayShape, type Point } from '../../domain/finding.ts';
 import type { GreyPixels } from '../../inference/preprocess.ts';
+import { refusalOfPicture } from '../refusal.ts';
 import { lettering } from './letters.ts';
 import { sheetOf, type Colour, type Sheet } from './sheet.ts';
 
@@ -153,6 +154,5 @@ function caption(sheet: Sheet, readings: readonly ReadBy[], height: number): voi
 function headlines(findings: readonly FindingDraft[]): string[] {
   const suspected = findings.filter(isSuspicion);
   if (suspected.length > 0) return suspected.map(({ summary }) => summary);
-  const refused = findings.find(({ site, result }) => site.kind === 'image' && result.kind === 'not-assessable');
-  return [refused?.summary ?? 'Nothing suspected'];
+  return [refusalOfPicture(findings)?.explanation ?? 'Nothing suspected'];
 }

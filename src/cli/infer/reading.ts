@@ -6,6 +6,7 @@ import type { ManagedModelRunner } from '../../inference/model-runner.ts';
 import { ellipse95 } from '../../kit/geometry.ts';
 import { considerPicture } from '../../kit/consider-picture.ts';
 import { considerSeries } from '../../kit/model-pack.ts';
+import { refusalOfPicture, type PictureRefusal } from '../refusal.ts';
 
 export type PackReading = {
   readonly pack: string;
@@ -15,6 +16,8 @@ export type PackReading = {
   readonly demonstration: boolean;
   readonly executionProvider: string;
   readonly runMs: number;
+  /** The pack would not read the picture: nothing was concluded, and its landmarks are only where it looked. */
+  readonly refused?: PictureRefusal;
   readonly findings: readonly FindingDraft[];
   readonly landmarks: readonly NamedPlace[];
 };
@@ -91,7 +94,8 @@ async function readWith(
     const { findings, landmarks = [], executionProvider, runMs } = await runner.run(pack, given);
     const places = landmarks.map(placeOf);
     const model = { pack: name, version, title, sha256, demonstration, executionProvider };
-    return { ...model, runMs, findings, landmarks: places };
+    const refused = refusalOfPicture(findings);
+    return { ...model, runMs, ...(refused && { refused }), findings, landmarks: places };
   } catch (thrown) {
     return { pack: name, ...refusalOf(thrown) };
   }
