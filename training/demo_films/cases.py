@@ -17,7 +17,7 @@ import pydicom
 from ..lumbar_landmarks import gate
 from ..lumbar_landmarks.reader import FilmReader
 from ..phantoms.generator import render
-from ..phantoms.geometry import SLIP_LEVELS, measured_offsets
+from ..phantoms.geometry import BODY, SLIP_LEVELS, measured_offsets
 from .ap_view import render_ap
 from .dicom import dataset, write
 from .make import LEVEL, PLAIN
@@ -93,7 +93,7 @@ def findings(reading, offsets, refused):
                 "measurements": [{"quantity": "slip-percent", "value": round(percent, 2), "tolerance": 1}],
             }
         )
-        back_low, front_low, front_high, back_high = reading.points[4 * index : 4 * index + 4]
+        back_low, front_low, front_high, back_high = reading.points[BODY[upper]]
         ratio = np.linalg.norm(front_high - front_low) / np.linalg.norm(back_high - back_low)
         heights.append(
             {

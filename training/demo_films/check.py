@@ -15,7 +15,7 @@ import pydicom
 from ..lumbar_landmarks import gate
 from ..lumbar_landmarks.evaluate import HERE
 from ..lumbar_landmarks.reader import FilmReader
-from ..phantoms.geometry import SLIP_LEVELS, measured_offsets
+from ..phantoms.geometry import COUNTED, LANDMARKS, SLIP_LEVELS, measured_offsets
 from .cases import window
 
 
@@ -41,8 +41,8 @@ def check(path, truth, reader, limits):
     line = f"peak {reading.peaks.mean():.3f} " + (f"refused by {', '.join(refused)}" if refused else "accepted")
     if "corners" not in truth:
         return line
-    corners = np.array(list(truth["corners"].values()))
-    error = np.linalg.norm(reading.points - corners, axis=1)[4:] * truth["pixelMm"]
+    corners = np.array([truth["corners"][name] for name in LANDMARKS[COUNTED]])
+    error = np.linalg.norm(reading.points[COUNTED] - corners, axis=1) * truth["pixelMm"]
     read = dict(zip(SLIP_LEVELS, 100 * measured_offsets(reading.points), strict=True))
     slips = " ".join(f"{level} {read[level]:.1f} ({truth['slipPercent'][level]:.1f})" for level in SLIP_LEVELS[1:])
     facing = "" if reading.facing == truth["facing"] else " WRONG FACING"

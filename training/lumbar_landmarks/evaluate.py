@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ..phantoms.generator import generator_hash
-from ..phantoms.geometry import SLIP_LEVELS, measured_offsets
+from ..phantoms.geometry import COUNTED, SLIP_LEVELS, measured_offsets
 from . import gate, operating_points
 from .metrics import agreement, detection, false_alarms, interval, kappa, mean_of, meyerding_tables, pooled, show
 from .reader import FilmReader
@@ -81,7 +81,7 @@ def report_real(reader, data, limits):
         rows.append(
             {
                 "name": name,
-                "error": np.linalg.norm(reading.points - truth, axis=1)[4:] * mm,
+                "error": np.linalg.norm(reading.points - truth, axis=1)[COUNTED] * mm,
                 "right": level_right(reading.points, truth),
                 "slip": slip,
                 "refused": gate.refused(gate.signals(reading, image.shape), limits),

@@ -5,12 +5,13 @@ Each signal is one number; `operating-points.json` holds its limit. A film is re
 
 import numpy as np
 
+from ..phantoms.geometry import BODY, COUNTED, LUMBAR, PLATE
+
 
 def signals(reading, shape):
     """`reading` as from FilmReader, `shape` the film's (rows, columns)."""
     points = reading.points
-    bodies = points[:24].reshape(6, 4, 2)
-    lumbar = bodies[1:]  # T12 only helps to count
+    lumbar = np.stack([points[BODY[level]] for level in LUMBAR])  # the levels above only help to count
     depth = (
         np.linalg.norm(lumbar[:, 1] - lumbar[:, 0], axis=1) + np.linalg.norm(lumbar[:, 2] - lumbar[:, 3], axis=1)
     ) / 2
@@ -18,14 +19,14 @@ def signals(reading, shape):
         np.linalg.norm(lumbar[:, 3] - lumbar[:, 0], axis=1) + np.linalg.norm(lumbar[:, 2] - lumbar[:, 1], axis=1)
     ) / 2
     typical = max(float(np.median(depth)), 1e-6)
-    centres = np.concatenate([lumbar.mean(1), points[24:].mean(0, keepdims=True)])
+    centres = np.concatenate([lumbar.mean(1), points[PLATE].mean(0, keepdims=True)])
     steps = np.linalg.norm(np.diff(centres, axis=0), axis=1) / typical
     return {
-        "meanPeak": float(reading.peaks[4:].mean()),
-        "minBodyPeak": float(reading.peaks[4:24].reshape(5, 4).mean(1).min()),
-        "s1Peak": float(reading.peaks[24:].mean()),
+        "meanPeak": float(reading.peaks[COUNTED].mean()),
+        "minBodyPeak": float(min(reading.peaks[BODY[level]].mean() for level in LUMBAR)),
+        "s1Peak": float(reading.peaks[PLATE].mean()),
         "mirrorDisagreement": float(
-            np.median(np.linalg.norm(reading.points[4:] - reading.mirrored[4:], axis=1)) / typical
+            np.median(np.linalg.norm(reading.points[COUNTED] - reading.mirrored[COUNTED], axis=1)) / typical
         ),
         "brokenBodies": int(sum(not well_formed(body) for body in lumbar)),
         "depthSpread": float(depth.max() / max(depth.min(), 1e-6)),
@@ -33,7 +34,7 @@ def signals(reading, shape):
         "maxHeightToDepth": float((height / np.maximum(depth, 1e-6)).max()),
         "minStep": float(steps.min()),
         "maxStep": float(steps.max()),
-        "s1OutsideFilm": int(((points[24:] < 0) | (points[24:] > [shape[1] - 1, shape[0] - 1])).any()),
+        "s1OutsideFilm": int(((points[PLATE] < 0) | (points[PLATE] > [shape[1] - 1, shape[0] - 1])).any()),
     }
 
 

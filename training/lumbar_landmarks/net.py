@@ -69,8 +69,14 @@ def moments(logits, stride=STRIDE):
     return torch.stack([mean_x, mean_y, probability.flatten(2).amax(-1), var_x, var_y, cov], -1)
 
 
-# How the 22-landmark prototype (L1 to S1) maps to this net; T12 starts as a copy of L1.
-PROTOTYPE_ROWS = (0, 1, 2, 3) + tuple(range(22))
+def widened(state):
+    """The state of a net that knew fewer levels: each level above its highest starts as a copy of that one."""
+    state = dict(state)
+    for key in ("head.weight", "head.bias"):
+        rows = list(state[key])
+        missing = len(LANDMARKS) - len(rows)
+        state[key] = torch.stack([rows[index % 4] for index in range(missing)] + rows)
+    return state
 
 
 def load_prototype(net, path):
@@ -99,5 +105,5 @@ def load_prototype(net, path):
         prefix = next(name for name in sorted(names, key=len, reverse=True) if key.startswith(name + "."))
         rest = key[len(prefix) :].replace(".first.", ".a.").replace(".second.", ".b.")
         value = old[names[prefix] + rest]
-        state[key] = value[list(PROTOTYPE_ROWS)] if prefix == "head" else value
-    net.load_state_dict(state)
+        state[key] = value
+    net.load_state_dict(widened(state))

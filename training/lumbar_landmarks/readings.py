@@ -6,7 +6,7 @@ from multiprocessing import Pool
 import numpy as np
 
 from ..phantoms.generator import render
-from ..phantoms.geometry import NORMAL_OFFSET, SLIP_LEVELS, measured_offsets
+from ..phantoms.geometry import COUNTED, INDEX, NORMAL_OFFSET, PLATE, SLIP_LEVELS, lower_plate, measured_offsets
 from . import gate
 from .reader import INPUT, FilmReader
 
@@ -40,8 +40,8 @@ class Row:
 
 
 def levels_in_view(in_view):
-    plates = [[4 * k + 7, 4 * k + 6] for k in range(5)] + [[24, 25]]
-    return np.array([in_view[4 * k] and in_view[plates[k]].all() for k in range(6)])
+    corners = lambda level: [INDEX[f"{level}.posteriorInferior"], *lower_plate(level)]
+    return np.array([in_view[corners(level)].all() for level in SLIP_LEVELS])
 
 
 def read_phantom(reader, name, versions, index):
@@ -52,14 +52,14 @@ def read_phantom(reader, name, versions, index):
     error = np.linalg.norm(reading.points - film.landmarks, axis=1) * film.pixel_mm
     displacement = np.array([film.spine.displacement[level] for level in SLIP_LEVELS])
     return Row(
-        error=np.where(in_view, error, np.nan)[4:],
+        error=np.where(in_view, error, np.nan)[COUNTED],
         seen=levels_in_view(in_view)[REPORTED],
         true=film.offsets()[REPORTED],
         read=measured_offsets(reading.points)[REPORTED],
         slipped=displacement[REPORTED] >= SLIP_FROM,
         signals=gate.signals(reading, film.image.shape),
-        sacrum=bool(in_view[24:].all()),
-        complete=bool(in_view[4:].all()),
+        sacrum=bool(in_view[PLATE].all()),
+        complete=bool(in_view[COUNTED].all()),
         facing_right=reading.facing == film.facing,
     )
 

@@ -6,13 +6,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..phantoms.geometry import BODY, LEVELS, LUMBAR
+
 L3_DEPTH_MM = 35.0  # the films carry no pixel size
 CORNER_CODES = ("BB", "BF", "TF", "TB")
 
 
 def films(data):
     folder = Path(data) / "spine-xr-val"
-    order = [f"{level}{code}" for level in ("T12", "L1", "L2", "L3", "L4", "L5") for code in CORNER_CODES] + [
+    order = [f"{level}{code}" for level in LEVELS for code in CORNER_CODES] + [
         "S1TB",
         "S1TF",
     ]
@@ -24,6 +26,6 @@ def films(data):
 
 def level_right(points, truth):
     """All of L1 to L5 lie nearest to the body of their own name."""
-    centre = lambda corners: corners[4:24].reshape(5, 4, 2).mean(1)
+    centre = lambda corners: np.array([corners[BODY[level]].mean(0) for level in LUMBAR])
     distance = np.linalg.norm(centre(points)[:, None] - centre(truth)[None], axis=2)
-    return bool((distance.argmin(1) == np.arange(5)).all())
+    return bool((distance.argmin(1) == np.arange(len(LUMBAR))).all())

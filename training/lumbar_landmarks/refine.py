@@ -8,9 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..phantoms.geometry import BODIES, LEVELS, PLATE
 from .net import Residual, conv, moments
 
 CROP, SPAN, STRIDE = 96, 1.7, 2  # samples per side, width in body depths, of the heat maps
+CROPS = len(LEVELS) + 1
 
 
 class RefineNet(nn.Module):
@@ -37,14 +39,15 @@ class RefineNet(nn.Module):
 
 
 def frames(corners):
-    """(N, 26, 2) corners to the seven crops' centres (N, 7, 2), axes along and up (N, 7, 2) and sizes (N, 7, 1)."""
-    bodies = corners[:, :24].reshape(-1, 6, 4, 2)
+    """(N, 34, 2) corners to the nine crops' centres (N, 9, 2), axes along and up (N, 9, 2) and sizes (N, 9, 1)."""
+    bodies = corners[:, BODIES].reshape(-1, len(LEVELS), 4, 2)
     front, back = (bodies[:, :, 1] + bodies[:, :, 2]) / 2, (bodies[:, :, 0] + bodies[:, :, 3]) / 2
     head = (bodies[:, :, 2] + bodies[:, :, 3]) / 2 - (bodies[:, :, 0] + bodies[:, :, 1]) / 2
-    s1 = corners[:, 25:26] - corners[:, 24:25]
+    plate = corners[:, PLATE]
+    s1 = plate[:, 1:] - plate[:, :1]
     forward = torch.cat([front - back, s1], 1)
-    head = torch.cat([head, head[:, 5:6]], 1)  # S1 has no height of its own: up is where L5's head is
-    centre = torch.cat([bodies.mean(2), corners[:, 24:26].mean(1, keepdim=True)], 1)
+    head = torch.cat([head, head[:, -1:]], 1)  # S1 has no height of its own: up is where L5's head is
+    centre = torch.cat([bodies.mean(2), plate.mean(1, keepdim=True)], 1)
     length = forward.pow(2).sum(-1, keepdim=True).sqrt().clamp(min=4.0)
     along = forward / length
     across = torch.stack([along[..., 1], -along[..., 0]], -1)
@@ -54,14 +57,14 @@ def frames(corners):
 
 
 def sample(image, centre, along, up, size):
-    """Crops (N*7, 1, CROP, CROP) of an image (N, 1, H, W), each normalised by itself."""
+    """Crops (N*9, 1, CROP, CROP) of an image (N, 1, H, W), each normalised by itself."""
     n, height, width = image.shape[0], image.shape[2], image.shape[3]
     step = (torch.arange(CROP, dtype=image.dtype) + 0.5) / CROP - 0.5
     right, down = step.view(1, 1, 1, CROP, 1), step.view(1, 1, CROP, 1, 1)
     spot = centre[:, :, None, None] + right * (along * size)[:, :, None, None] - down * (up * size)[:, :, None, None]
     grid = (spot + 0.5) * 2 / torch.tensor([width, height], dtype=image.dtype) - 1
     crops = F.grid_sample(
-        image, grid.reshape(n, 7 * CROP, CROP, 2), mode="bilinear", padding_mode="zeros", align_corners=False
+        image, grid.reshape(n, CROPS * CROP, CROP, 2), mode="bilinear", padding_mode="zeros", align_corners=False
     )
     crops = crops.reshape(-1, 1, CROP, CROP)
     mean = crops.mean((2, 3), keepdim=True)
@@ -78,7 +81,7 @@ def to_crop(points, centre, along, up, size):
 
 
 def from_crop(found, centre, along, up, size):
-    """Moments (N, 7, K, 6) in crop pixels back to the film: points, and the covariance turned with the crop."""
+    """Moments (N, 9, K, 6) in crop pixels back to the film: points, and the covariance turned with the crop."""
     scale = size / CROP
     centre, along, up, scale = (t[:, :, None] for t in (centre, along, up, scale))
     x = (found[..., 0:1] + 0.5 - CROP / 2) * scale
@@ -98,11 +101,11 @@ def from_crop(found, centre, along, up, size):
 
 
 def refine(net, image, corners, zoom=1.0):
-    """New corners (N, 26, 2) and their covariance (N, 26, 3) from one more look, at crops `zoom` times as wide."""
+    """New corners (N, 34, 2) and their covariance (N, 34, 3) from one more look, at crops `zoom` times as wide."""
     centre, along, up, size = frames(corners)
     size = size * zoom
     logits = net(sample(image, centre, along, up, size))
-    found = moments(logits, STRIDE).reshape(-1, 7, 6, 6)
+    found = moments(logits, STRIDE).reshape(-1, CROPS, 6, 6)
     points, covariance = from_crop(found, centre, along, up, size)
-    pick = lambda t: torch.cat([t[:, :6, :4].reshape(t.shape[0], 24, -1), t[:, 6, 4:6]], 1)
+    pick = lambda t: torch.cat([t[:, :-1, :4].flatten(1, 2), t[:, -1, 4:6]], 1)
     return pick(points), pick(covariance)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..phantoms.generator import render
+from ..phantoms.geometry import BODY, INDEX, LUMBAR, lower_plate
 from . import gate
 from .evaluate import SEEDS
 from .reader import INPUT, FilmReader
@@ -58,10 +59,10 @@ def variance_scale(reader, films, limits):
             continue
         rows, columns = film.image.shape
         in_view = ((film.landmarks >= 0) & (film.landmarks <= [columns - 1, rows - 1])).all(1)
-        for level in range(1, 6):
-            plate = [24, 25] if level == 5 else [4 * level + 7, 4 * level + 6]
-            for name, measure, corners in (("slip", slip, [4 * level, *plate]),
-                                           ("height", height_ratio, list(range(4 * level, 4 * level + 4)))):
+        for level in LUMBAR:
+            body = list(range(BODY[level].start, BODY[level].stop))
+            for name, measure, corners in (("slip", slip, [INDEX[f"{level}.posteriorInferior"], *lower_plate(level)]),
+                                           ("height", height_ratio, body)):
                 if in_view[corners].all():
                     error = measure(reading.points[corners]) - measure(film.landmarks[corners])
                     stated = variance(measure, reading.points[corners], reading.covariance[corners])

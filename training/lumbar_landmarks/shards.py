@@ -1,5 +1,8 @@
 """Render phantoms into shards of a few hundred films; training picks up new shards as they appear.
 
+A shard holds `images`, `points` (NaN: the corner is not on the film) and `known`: False where nothing is known of a
+corner, so that it is trained neither as seen nor as absent.
+
 python -m training.lumbar_landmarks.shards OUT --versions A B --first 100000 --films 12000
 python -m training.lumbar_landmarks.shards FINE --versions A B T --fine --first 400000 --films 4000
 """
@@ -11,13 +14,16 @@ import numpy as np
 
 from ..phantoms.ct_tissue import Projections
 from ..phantoms.generator import generator_hash, render
+from ..phantoms.geometry import LANDMARKS
 from .dataset import letterbox
 
+# A scanned volume ends below these levels, although the film may show them.
+BEYOND_CT = np.array([name.startswith(("T10", "T11")) for name in LANDMARKS])
 COARSE, FINE = (384, 256), (768, 512)
 
 
 def render_shard(seeds, versions, size=COARSE, projections=None):
-    images, points, sizes = [], [], []
+    images, points, known, sizes = [], [], [], []
     for index, seed in enumerate(seeds):
         film = render(seed, versions[index % len(versions)], *size, projections=projections)
         image, moved, scale = letterbox(film.image, film.landmarks, *size)
@@ -26,10 +32,12 @@ def render_shard(seeds, versions, size=COARSE, projections=None):
         outside = ((film.landmarks < 0) | (film.landmarks > [width - 1, height - 1]) | np.isnan(film.landmarks)).any(-1)
         moved[outside] = np.nan
         points.append(moved)
+        known.append(~(BEYOND_CT & np.isnan(moved).any(-1)) if film.version == "T" else np.ones(len(moved), bool))
         sizes.append(film.pixel_mm / scale)
     return {
         "images": np.stack(images),
         "points": np.stack(points).astype(np.float32),
+        "known": np.stack(known),
         "pixel_mm": np.array(sizes, np.float32),
         "seeds": np.array(list(seeds)),
     }

@@ -1,51 +1,65 @@
-"""Train the corner finder on phantom shards; resumable, time-budgeted, checkpoint every few minutes.
+"""Train the corner finder on phantom shards and real films; resumable, time-budgeted, checkpoint every few minutes.
 
-python -m training.lumbar_landmarks.train SHARDS OUT --minutes 70 [--warm-start prototype.pt]
+python -m training.lumbar_landmarks.train SHARDS OUT --minutes 70 --data DATA --corners real-corners.json
+python -m training.lumbar_landmarks.train SHARDS OUT --minutes 70 --without-real
+
+Real films are two kinds: lateral lumbar films whose corners were marked by eye (`--corners`, every sixth study kept for
+watching) and films without a lateral lumbar spine, on which every map shall be even (a third of the studies kept).
+`--without-real` trains on phantoms alone, whose weights carry no non-commercial term.
 """
 
 import argparse
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .augment import augment
-from .net import STRIDE, CornerNet, load_prototype, moments
+from ..phantoms.geometry import BODIES
+from .dataset import letterbox, normalise
+from .net import STRIDE, CornerNet, load_prototype, moments, widened
+from .pools import NegativePool, RealPool, ShardPool
 
 
-class ShardPool:
-    """All shards rendered so far, in memory; `refresh` adds those that appeared since."""
+SIZE = (384, 256)
 
-    def __init__(self, folder, limit):
-        self.folder, self.limit = Path(folder), limit
-        self.seen, self.images, self.points = set(), [], []
 
-    def refresh(self):
-        for path in sorted(self.folder.glob("shard-*.npz")):
-            if path.name in self.seen or path.name.endswith(".part.npz"):
-                continue
-            with np.load(path) as shard:
-                self.images.extend(shard["images"])
-                self.points.extend(shard["points"].astype(np.float64))
-            self.seen.add(path.name)
-        self.images, self.points = self.images[-self.limit :], self.points[-self.limit :]
-        return len(self.images)
+class Mixture:
+    """Batches of phantoms, real films with corners and real films without a lumbar spine, in given shares."""
+
+    def __init__(self, phantoms, real=None, real_share=0.2, negatives=None, negative_share=0.12, size=SIZE):
+        self.phantoms, self.real, self.negatives, self.size = phantoms, real, negatives, size
+        self.real_share = real_share if real is not None else 0
+        self.negative_share = negative_share if negatives is not None else 0
+
+    def draw(self, rng):
+        place = rng.uniform()
+        if place < self.real_share:
+            return self.real.draw(rng, self.size)
+        if place < self.real_share + self.negative_share:
+            return self.negatives.draw(rng)
+        return self.phantoms.draw(rng)
 
     def batch(self, rng, size):
-        chosen = rng.integers(0, len(self.images), size)
-        pairs = [augment(self.images[i], self.points[i], rng) for i in chosen]
-        images = torch.from_numpy(np.stack([image for image, _ in pairs])[:, None].astype(np.float32))
-        points = torch.from_numpy(np.stack([points for _, points in pairs]).astype(np.float32))
-        return images.contiguous(memory_format=torch.channels_last), points
+        images, points, known = zip(*(self.draw(rng) for _ in range(size)), strict=True)
+        images = torch.from_numpy(np.stack(images)[:, None].astype(np.float32))
+        return (
+            images.contiguous(memory_format=torch.channels_last),
+            torch.from_numpy(np.stack(points).astype(np.float32)),
+            torch.from_numpy(np.stack(known)),
+        )
 
 
-def corner_loss(logits, points, sigma, absent_weight):
-    """Cross-entropy to a Gaussian around the corner plus distance of the mean; corners out of view: an even map."""
+def corner_loss(logits, points, known, sigma, absent_weight):
+    """Cross-entropy to a Gaussian around the corner plus distance of the mean; absent corners: an even map.
+
+    Of a corner that is not `known` nothing is asked.
+    """
     n, k, h, w = logits.shape
     logp = logits.flatten(2).log_softmax(-1)
-    in_view = torch.isfinite(points).all(-1)
+    in_view = torch.isfinite(points).all(-1) & known
     target = torch.nan_to_num(points)
     x = (torch.arange(w) + 0.5) * STRIDE - 0.5
     y = (torch.arange(h) + 0.5) * STRIDE - 0.5
@@ -58,23 +72,33 @@ def corner_loss(logits, points, sigma, absent_weight):
     distance = F.smooth_l1_loss(mean, target, reduction="none", beta=2.0).sum(-1)
     seen = in_view.float()
     present = ((entropy + 0.1 * distance) * seen).sum() / seen.sum().clamp(min=1)
-    absent = (-logp.mean(-1) * (1 - seen)).sum() / (1 - seen).sum().clamp(min=1)
+    away = (known & ~in_view).float()
+    absent = (-logp.mean(-1) * away).sum() / away.sum().clamp(min=1)
     error = ((mean.detach() - target).norm(dim=-1) * seen).sum() / seen.sum().clamp(min=1)
-    return present + absent_weight * absent * (1 - seen).mean(), error
+    return present + absent_weight * absent * away.mean(), error
 
 
 def main():
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("shards", type=Path)
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("shards", type=Path, help="folders of shards, with commas between them")
     arguments.add_argument("out", type=Path)
     arguments.add_argument("--minutes", type=float, default=70)
-    arguments.add_argument("--warm-start", type=Path)
+    arguments.add_argument("--warm-start", type=Path, help="weights of the prototype, or a checkpoint of this script")
+    arguments.add_argument("--data", type=Path, help="the shared data, for films without a lateral lumbar spine")
+    arguments.add_argument("--corners", type=Path, help="corners of real lateral films of xr-parts")
+    arguments.add_argument("--without-real", action="store_true")
+    arguments.add_argument("--real-share", type=float, default=0.2)
+    arguments.add_argument("--negative-share", type=float, default=0.12)
     arguments.add_argument("--batch", type=int, default=16)
     arguments.add_argument("--rate", type=float, default=1.5e-3)
     arguments.add_argument("--sigma", type=float, default=5.0)
     arguments.add_argument("--limit", type=int, default=40_000)
     options = arguments.parse_args()
+    if not options.without_real and not (options.data and options.corners):
+        arguments.error("name --data and --corners, or train --without-real")
     options.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     torch.manual_seed(0)
     rng = np.random.default_rng(int(time.time()))
     net = CornerNet()
@@ -85,25 +109,31 @@ def main():
         net.load_state_dict(state["net"])
         spent, step = state["spent"], state["step"]
     elif options.warm_start:
-        load_prototype(net, options.warm_start)
+        warm_start(net, options.warm_start)
     net = net.to(memory_format=torch.channels_last).train()
     average = {key: value.clone() for key, value in (state["average"] if state else net.state_dict()).items()}
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-4)
     if state:
         optimizer.load_state_dict(state["optimizer"])
-    pool = ShardPool(options.shards, options.limit)
+    pool = ShardPool(str(options.shards).split(","), options.limit)
     while pool.refresh() < 200:
         time.sleep(2)
+    mixture, watched = Mixture(pool), None
+    if not options.without_real:
+        real = RealPool(options.corners, options.data)
+        watched = RealPool(options.corners, options.data, validation=True)
+        mixture = Mixture(pool, real, options.real_share, NegativePool(options.data, SIZE), options.negative_share)
+        print(f"real films: {len(real.films)} to train on, {len(watched.films)} to watch", flush=True)
     began, saved, shown, errors = time.time() - spent, time.time(), time.time(), []
     first = step
     while (spent := time.time() - began) < options.minutes * 60:
         share = spent / (options.minutes * 60)
         for group in optimizer.param_groups:
             group["lr"] = float(options.rate * min(1, (step + 1) / 100) * (0.5 * (1 + np.cos(np.pi * share)) + 0.01))
-        images, points = pool.batch(rng, options.batch)
+        images, points, known = mixture.batch(rng, options.batch)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = net(images)
-        loss, error = corner_loss(logits.float(), points, options.sigma, 0.1)
+        loss, error = corner_loss(logits.float(), points, known, options.sigma, 0.1)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
@@ -127,8 +157,39 @@ def main():
         if time.time() - saved > 180:
             save(checkpoint, net, average, optimizer, spent, step)
             saved = time.time()
+            if watched is not None:
+                print(f"  watched: {watch(average, watched)}", flush=True)
     save(checkpoint, net, average, optimizer, spent, step)
     print(f"done after {step - first} steps", flush=True)
+
+
+def warm_start(net, path):
+    state = torch.load(path, map_location="cpu", weights_only=False)
+    if "average" in state:
+        net.load_state_dict(widened(state["average"]))
+    else:
+        load_prototype(net, path)
+
+
+def watch(average, pool):
+    """Kept real films: median and mean corner error in body depths, and films with all levels right.
+
+    A film's levels are right when its median error is below half a depth: a level off is a whole body's height.
+    """
+    net = CornerNet()
+    net.load_state_dict(average)
+    net.eval()
+    errors, right = [], 0
+    for _, image, points in pool.films:
+        canvas, moved, _ = letterbox(image.astype(np.float32) / 255, points, *SIZE)
+        with torch.no_grad():
+            found = moments(net(torch.from_numpy(normalise(canvas))[None, None]))[0, :, :2].numpy()
+        depth = np.nanmedian(np.linalg.norm(moved[BODIES][1::4] - moved[BODIES][0::4], axis=1))
+        error = np.linalg.norm(found - moved, axis=1) / depth
+        right += np.nanmedian(error) < 0.4
+        errors.append(error[np.isfinite(error)])
+    error = np.concatenate(errors)
+    return f"levels right {right}/{len(pool.films)}, error median {np.median(error):.3f} mean {error.mean():.3f} depths"
 
 
 def save(path, net, average, optimizer, spent, step):

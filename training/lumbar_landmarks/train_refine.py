@@ -12,21 +12,23 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..phantoms.geometry import BODIES, BODY, LEVELS, PLATE
 from .net import moments
-from .refine import CROP, STRIDE, RefineNet, frames, sample, to_crop
-from .train import ShardPool, save
+from .refine import CROP, CROPS, STRIDE, RefineNet, frames, sample, to_crop
+from .pools import ShardPool
+from .train import save
 
 
 def disturb(corners, rng):
     """Corners as the first stage may report them: the whole body off, turned, of the wrong size, each corner off."""
-    bodies = np.concatenate([corners[:24].reshape(6, 4, 2), np.tile(corners[24:].mean(0), (1, 4, 1))])
-    depth = np.nanmedian(np.linalg.norm(bodies[:6, 1] - bodies[:6, 0], axis=1))
+    bodies = corners[BODIES].reshape(-1, 4, 2)
+    depth = np.nanmedian(np.linalg.norm(bodies[:, 1] - bodies[:, 0], axis=1))
     if not np.isfinite(depth):
         return None
     noise = rng.choice([0.04, 0.09, 0.16], p=[0.4, 0.4, 0.2]) * depth
     moved = corners + rng.normal(0, noise * 0.7, corners.shape)
-    moved[:24] += np.repeat(rng.normal(0, noise, (6, 2)), 4, axis=0)
-    moved[24:] += rng.normal(0, noise, 2)
+    moved[BODIES] += np.repeat(rng.normal(0, noise, (len(LEVELS), 2)), 4, axis=0)
+    moved[PLATE] += rng.normal(0, noise, 2)
     return moved
 
 
@@ -45,8 +47,8 @@ def fill_gaps(points):
     """One corner out of view is completed to a parallelogram, so that its body still gets a crop; with more
     missing the body gets none. Corners out of view never count in the loss."""
     filled = points.copy()
-    for k in range(6):
-        body = filled[4 * k : 4 * k + 4]
+    for level in LEVELS:
+        body = filled[BODY[level]]
         missing = np.flatnonzero(np.isnan(body).any(1))
         if len(missing) == 1:
             corner = missing[0]
@@ -70,14 +72,15 @@ def batch(pool, rng, films):
         with torch.no_grad():
             cut = sample(image, *frame)
         film = torch.from_numpy(points.astype(np.float32))
-        grouped = torch.full((7, 6, 2), float("nan"))
-        grouped[:6, :4] = film[:24].reshape(6, 4, 2)
-        grouped[6, 4:] = film[24:]
+        grouped = torch.full((CROPS, 6, 2), float("nan"))
+        grouped[:-1, :4] = film[BODIES].reshape(-1, 4, 2)
+        grouped[-1, 4:] = film[PLATE]
         wanted = to_crop(grouped, *(t[0][:, None] for t in frame))
-        whole = torch.tensor([usable[4 * k : 4 * k + 4].all() for k in range(6)] + [usable[16:].all()])
+        whole = torch.tensor([usable[BODY[level]].all() for level in LEVELS] + [usable[BODY["L5"].start :].all()])
         wanted[~whole] = float("nan")
-        crops.append(cut)
-        targets.append(wanted)
+        told = torch.isfinite(wanted).flatten(1).any(1)
+        crops.append(cut[told])
+        targets.append(wanted[told])
     return torch.cat(crops).contiguous(memory_format=torch.channels_last), torch.cat(targets)
 
 
@@ -119,7 +122,7 @@ def main():
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-4)
     if state:
         optimizer.load_state_dict(state["optimizer"])
-    pool = ShardPool(options.shards, 20_000)
+    pool = ShardPool([options.shards], 20_000)
     while pool.refresh() < 200:
         time.sleep(2)
     began, saved, shown, errors = time.time() - spent, time.time(), time.time(), []

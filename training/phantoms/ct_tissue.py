@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 NAN = (np.nan, np.nan)
-# (anterior, superior) voxel of each corner in the mid-sagittal plane, read off by eye; order as LANDMARKS.
+# (anterior, superior) voxel of each corner in the mid-sagittal plane, read off by eye; T12 to S1 in the order of LANDMARKS.
 PATIENTS = {
     "pelvis_lumbar_ct": (
         58.5,
@@ -89,7 +89,7 @@ PIXEL = 1.0  # mm of the stored projections
 class Projections:
     soft: list  # water-equivalent mm along the ray
     bone: list
-    corners: list  # (26, 2) in mm, y downwards, NaN where the volume ends
+    corners: list  # (26, 2), T12 to S1, in mm, y downwards, NaN where the volume ends
 
     @staticmethod
     def load(path):
@@ -172,10 +172,14 @@ def thin_plate(nodes, values):
 
 
 def draw(canvas, landmarks, projections, rng):
-    """Adds one bent projection to the canvas; returns which landmarks lie inside the scanned volume."""
+    """Adds one bent projection to the canvas; returns which landmarks lie inside the scanned volume.
+
+    Corners are stored for the lowest levels only: nothing is known of the landmarks above them.
+    """
     pick = rng.integers(0, len(projections.soft))
     soft, bone = projections.soft[pick].astype(np.float32), projections.bone[pick].astype(np.float32)
     corners = projections.corners[pick]
+    corners = np.r_[np.full((len(landmarks) - len(corners), 2), np.nan), corners]
     known = np.isfinite(corners).all(1)
     source, target = corners[known], landmarks[known]
     height, width = soft.shape

@@ -22,7 +22,7 @@ STYLE = {"A": "solid", "B": "sliced", "C": "shell", "T": "sliced"}
 @dataclass(frozen=True)
 class Film:
     image: np.ndarray  # float32 in 0..1, bone bright
-    landmarks: np.ndarray  # (26, 2) in pixels; may lie outside the film
+    landmarks: np.ndarray  # (34, 2) in pixels; may lie outside the film; NaN where the volume behind it ends
     pixel_mm: float
     spine: object
     facing: str  # the side of the film that the patient's front is on

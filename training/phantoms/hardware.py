@@ -13,7 +13,7 @@ def draw_implants(canvas, spine, rng, chance):
         return False
     metal = rng.uniform(0.9, 3.5)
     kind = rng.choice(["screws", "plate", "cage", "cement", "screws and cage"], p=[0.55, 0.12, 0.1, 0.1, 0.13])
-    names = [name for name in ("T9", "T10", "T11") + LEVELS if name in spine.bodies]
+    names = [name for name in ("T9", *LEVELS) if name in spine.bodies]
     count = int(rng.choice([2, 3, 4, 5, 7, 9], p=[0.3, 0.22, 0.16, 0.12, 0.1, 0.1]))
     last = int(rng.integers(min(count, 2) + 1, len(names) + 1))
     chosen = names[max(0, last - count) : last]
