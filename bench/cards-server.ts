@@ -35,7 +35,7 @@ const film: readonly FindingDraft[] = levels.map((level) => {
     site: { kind: 'segment', level },
     result:
       percent > 10
-        ? { kind: 'detected', grade: { scale: 'Meyerding', value: 'I' }, direction: 'anterior' }
+        ? { kind: 'detected', grades: [{ scale: 'Meyerding', value: 'I' }], direction: 'anterior' }
         : { kind: 'not-detected' },
     measurements: [
       { quantity: 'slip', value: percent / 3, unit: 'mm', interval: [percent / 3 - 1, percent / 3 + 1] },

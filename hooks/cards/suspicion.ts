@@ -1,6 +1,13 @@
 /** Cards for suspicions that nobody has reviewed: the most serious first, and not more than can be looked at. */
 import { bullets, prose, paragraphs, type Markdown } from '../../src/kit/markdown.ts';
-import { whyReadAgain, type Card, type HookServices, type Indicator, type StudyRecord } from '../../src/kit/hook.ts';
+import {
+  gradeOf,
+  whyReadAgain,
+  type Card,
+  type HookServices,
+  type Indicator,
+  type StudyRecord,
+} from '../../src/kit/hook.ts';
 import type { ChartState, OpenFinding } from './chart-state.ts';
 import { modelParagraph, overrideReasons, researchUseOnly, sourceOf, unreviewed } from './labels.ts';
 import { dateOf, dayOf, levelOf, measurementWords, seriousnessOf, studyWords } from './words.ts';
@@ -119,8 +126,8 @@ function restCard(rest: readonly OpenFinding[], state: ChartState, services: Hoo
  * The indicator says how soon somebody should look, not how sure the model is. A slip of half a vertebra (Meyerding III)
  * and more is worth an interruption; nothing a model says before review is `critical`.
  */
-function indicatorOf({ finding: { result } }: OpenFinding): Indicator {
-  const grade = result.kind === 'detected' ? result.grade?.value : undefined;
+function indicatorOf({ finding }: OpenFinding): Indicator {
+  const grade = gradeOf(finding, 'Meyerding')?.value;
   return grade === 'III' || grade === 'IV' || grade === 'V' ? 'warning' : 'info';
 }
 

@@ -1,5 +1,13 @@
 /** How cards say dates, films, numbers and levels. */
-import type { BodyRegion, Finding, Measurement, Site, StudyRecord } from '../../src/kit/hook.ts';
+import {
+  gradeOf,
+  quantityWords,
+  type BodyRegion,
+  type Finding,
+  type Measurement,
+  type Site,
+  type StudyRecord,
+} from '../../src/kit/hook.ts';
 
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
@@ -40,17 +48,6 @@ const adjectives: Readonly<Record<BodyRegion, string>> = {
 };
 export const adjectiveOf = (region: BodyRegion): string => adjectives[region];
 
-const quantities: Readonly<Record<Measurement['quantity'], string>> = {
-  slip: 'Slip',
-  'slip-percent': 'Slip, as part of the vertebra below',
-  'anterior-posterior-height-ratio': 'Anterior to posterior height',
-  'middle-posterior-height-ratio': 'Middle to posterior height',
-  'posterior-height-ratio-to-neighbours': 'Posterior height to that of the neighbours',
-  'anterior-height': 'Anterior height',
-  'posterior-height': 'Posterior height',
-  'middle-height': 'Middle height',
-};
-
 const decimals: Readonly<Record<Measurement['unit'], number>> = { '%': 0, mm: 1, '1': 2, deg: 0 };
 const signs: Readonly<Record<Measurement['unit'], string>> = { '%': ' %', mm: ' mm', '1': '', deg: '°' };
 
@@ -58,13 +55,19 @@ export function measurementWords({ quantity, value, unit, interval }: Measuremen
   const number = (of: number) => of.toFixed(decimals[unit]);
   const range =
     interval === undefined ? '' : ` (95 % interval ${number(interval[0])} to ${number(interval[1])}${signs[unit]})`;
-  return `${quantities[quantity]}: ${number(value)}${signs[unit]}${range}`;
+  return `${quantityWords(quantity).short}: ${number(value)}${signs[unit]}${range}`;
 }
 
-/** How far along the slip is: the order in which suspicions are shown. */
-const gradeRank: Readonly<Record<string, number>> = { I: 1, II: 2, III: 3, IV: 4, V: 5 };
+/** The order in which suspicions are shown: by grade, then by how far along it is. A burst body stands beside half a vertebra's slip. */
+const slipRank: Readonly<Record<string, number>> = { I: 1, II: 2, III: 3, IV: 4, V: 5 };
+const fractureRank: Readonly<Record<string, number>> = { '0': 0, '1': 2, '2': 3 };
 export function seriousnessOf(finding: Finding): number {
-  const grade = finding.result.kind === 'detected' ? (gradeRank[finding.result.grade?.value ?? ''] ?? 0) : 0;
-  const slip = finding.measurements.find(({ quantity }) => quantity === 'slip-percent')?.value ?? 0;
-  return grade * 1_000 + Math.abs(slip);
+  const rank =
+    finding.result.kind === 'detected'
+      ? (slipRank[gradeOf(finding, 'Meyerding')?.value ?? ''] ??
+        fractureRank[gradeOf(finding, 'OVF class')?.value ?? ''] ??
+        0)
+      : 0;
+  const extent = finding.measurements.find(({ quantity }) => quantity === 'slip-percent' || quantity === 'height-loss');
+  return rank * 1_000 + Math.abs(extent?.value ?? 0);
 }

@@ -93,7 +93,7 @@ function slipFinding(
     ...finding,
     result: {
       kind: 'detected',
-      grade: { scale: 'Meyerding', value: grade },
+      grades: [{ scale: 'Meyerding', value: grade }],
       direction: anterior ? 'anterior' : 'posterior',
     },
     measurements,

@@ -200,7 +200,8 @@ function levels(item: Item, reading: ReadingView, { showFinding }: PanelActions)
           return '';
       }
     };
-    const grade = finding.result.kind === 'detected' && finding.result.grade ? `${finding.result.grade.value}, ` : '';
+    const [leading] = finding.result.kind === 'detected' ? (finding.result.grades ?? []) : [];
+    const grade = leading ? `${leading.value}, ` : '';
     const name = finding.evidence
       ? element(
           'button',

@@ -67,7 +67,7 @@ function suspicion(finding: FindingView): string {
   if (finding.concept !== 'spondylolisthesis' || finding.result.kind !== 'detected') {
     return finding.summary.replace(/ \([^)]*\)\.?$/, '');
   }
-  const { direction, grade } = finding.result;
+  const { direction, grades: [grade] = [] } = finding.result;
   const what = { anterior: 'anterolisthesis', posterior: 'retrolisthesis' }[direction ?? 'anterior'];
   const sure = finding.verdict.kind === 'confirmed' ? '' : 'Suspected ';
   return `${sure}${level(finding)} ${direction === undefined ? 'spondylolisthesis' : what}${grade ? `, grade\u00a0${grade.value}` : ''}`;
@@ -109,7 +109,7 @@ export function doubt(finding: FindingView): string | undefined {
   if (slip?.interval === undefined || finding.result.kind !== 'detected') return undefined;
   const [low, high] = slip.interval;
   if (low <= 0 && high >= 0) return 'The interval includes no slip at all.';
-  const own = finding.result.grade?.value ?? gradeAt(slip.value);
+  const own = finding.result.grades?.[0]?.value ?? gradeAt(slip.value);
   const others = [gradeAt(low), gradeAt(high)].filter((grade) => grade !== own);
   return others.length === 0
     ? `The whole interval lies in grade ${own}.`

@@ -1,31 +1,23 @@
 /** What a model says of a study, in words every output can translate. */
 import type { FindingId, PatientId, ReadingId, SopUid, StudyUid } from './ids.ts';
+import type { Unit } from './quantities.ts';
+
+export type { Unit } from './quantities.ts';
 
 /** Codes of ours; outputs map them to SNOMED CT, LOINC and DCM where a checked code exists. */
-export type Concept = 'spondylolisthesis' | 'vertebral-height' | 'view-and-quality';
+export type Concept = 'spondylolisthesis' | 'vertebral-height' | 'vertebral-fracture' | 'view-and-quality';
 
 /** Vertebrae, the segments between them, or the whole image. */
-export type Vertebra = 'T12' | 'L1' | 'L2' | 'L3' | 'L4' | 'L5' | 'S1';
-export type Segment = 'T12/L1' | 'L1/L2' | 'L2/L3' | 'L3/L4' | 'L4/L5' | 'L5/S1';
+export type Vertebra = 'T10' | 'T11' | 'T12' | 'L1' | 'L2' | 'L3' | 'L4' | 'L5' | 'S1';
+export type Segment = 'T10/T11' | 'T11/T12' | 'T12/L1' | 'L1/L2' | 'L2/L3' | 'L3/L4' | 'L4/L5' | 'L5/S1';
 export type Site =
   | { readonly kind: 'vertebra'; readonly level: Vertebra }
   | { readonly kind: 'segment'; readonly level: Segment }
   | { readonly kind: 'image' };
 
-/** UCUM units that measurements come in; `1` is a ratio. */
-export type Unit = '%' | 'mm' | '1' | 'deg';
-export type MeasuredQuantity =
-  | 'slip'
-  | 'slip-percent'
-  | 'anterior-posterior-height-ratio'
-  | 'middle-posterior-height-ratio'
-  | 'posterior-height-ratio-to-neighbours'
-  | 'anterior-height'
-  | 'posterior-height'
-  | 'middle-height';
-
 export type Measurement = {
-  readonly quantity: MeasuredQuantity;
+  /** An open name; {@link quantityWords} says it in words. */
+  readonly quantity: string;
   readonly value: number;
   readonly unit: Unit;
   /** 95 % interval, in the same unit. */
@@ -33,6 +25,18 @@ export type Measurement = {
 };
 
 export type MeyerdingGrade = 'I' | 'II' | 'III' | 'IV' | 'V';
+export type GenantGrade = '0' | '1' | '2' | '3';
+export type OvfClass = '0' | '1' | '2';
+export type Grade =
+  | { readonly scale: 'Meyerding'; readonly value: MeyerdingGrade }
+  /** Three classes of osteoporotic vertebral fracture; papers differ in what they mean by them, so the definition's name is part of it. */
+  | { readonly scale: 'OVF class'; readonly value: OvfClass; readonly definition: string }
+  /** Semiquantitative, by loss of height. */
+  | { readonly scale: 'Genant'; readonly value: GenantGrade };
+
+/** The leading scale first: it is what the summary says. */
+type Graded = { readonly grades?: readonly Grade[] };
+
 export type Direction = 'anterior' | 'posterior';
 
 export type NotAssessableReason =
@@ -45,13 +49,9 @@ export type NotAssessableReason =
   | 'unlike-training-data';
 
 export type FindingResult =
-  | {
-      readonly kind: 'detected';
-      readonly grade?: { readonly scale: 'Meyerding'; readonly value: MeyerdingGrade };
-      readonly direction?: Direction;
-    }
-  | { readonly kind: 'not-detected' }
-  | { readonly kind: 'measured' }
+  | (Graded & { readonly kind: 'detected'; readonly direction?: Direction })
+  | (Graded & { readonly kind: 'not-detected' })
+  | (Graded & { readonly kind: 'measured' })
   | { readonly kind: 'not-assessable'; readonly reason: NotAssessableReason; readonly explanation: string };
 
 /** Image coordinates: x to the right in columns, y down in rows; the centre of the first pixel is (0.5, 0.5), as in DICOM. */
@@ -85,6 +85,15 @@ export type OverlayShape =
 /** Where on which picture a finding can be seen. */
 export type Evidence = { readonly sopUid: SopUid; readonly frame: number; readonly shapes: readonly OverlayShape[] };
 
+/** What a model's answer is made of: signed parts, the largest first. They show association, not a cause. */
+export type FindingExplanation = {
+  /** What the parts add up to, beside `rest`: "score of OVF class 2 against the other classes". */
+  readonly of: string;
+  readonly bars: readonly { readonly label: string; readonly value: number }[];
+  /** What no bar shows, the constant term included. */
+  readonly rest: number;
+};
+
 /** A named place a pack measured, for evaluation and `wetread infer --json`; it is not stored. */
 export type Landmark = {
   readonly name: string;
@@ -104,6 +113,7 @@ export type FindingDraft = {
   /** One sentence a nurse would say, without a patient's name: "Suspected L4/L5 anterolisthesis, grade I (18 %, 95 % 14 to 22)". */
   readonly summary: string;
   readonly evidence?: Evidence;
+  readonly explanation?: FindingExplanation;
 };
 
 export type Verdict =
@@ -168,5 +178,14 @@ export type Superseded = {
 export type ReviewState =
   | { readonly kind: 'open' }
   | { readonly kind: 'final'; readonly by: Reviewer; readonly at: string };
+
+/** By the scale; undefined where the finding is not graded by it. */
+export function gradeOf<Scale extends Grade['scale']>(
+  { result }: Pick<FindingDraft, 'result'>,
+  scale: Scale,
+): Extract<Grade, { readonly scale: Scale }> | undefined {
+  const grades = result.kind === 'not-assessable' ? [] : (result.grades ?? []);
+  return grades.find((one): one is Extract<Grade, { readonly scale: Scale }> => one.scale === scale);
+}
 
 export const isSuspicion = (finding: FindingDraft): boolean => finding.result.kind === 'detected';

@@ -23,8 +23,16 @@ export function sameFinding(
 
 /** What was said, without its id and what people made of it. */
 function draftOf(finding: FindingDraft): FindingDraft {
-  const { concept, site, result, measurements, summary, evidence } = finding;
-  return { concept, site, result, measurements, summary, ...(evidence === undefined ? {} : { evidence }) };
+  const { concept, site, result, measurements, summary, evidence, explanation } = finding;
+  return {
+    concept,
+    site,
+    result,
+    measurements,
+    summary,
+    ...(evidence === undefined ? {} : { evidence }),
+    ...(explanation === undefined ? {} : { explanation }),
+  };
 }
 
 function alike(one: unknown, other: unknown): boolean {

@@ -1,14 +1,15 @@
 /** The shape of what a pack answers, checked before anybody believes it. */
 import { z } from 'zod';
 import type { FindingDraft } from '../domain/finding.ts';
+import { quantityName, quantityWords } from '../domain/quantities.ts';
 
 const finite = z.number().refine(Number.isFinite, 'must be a finite number');
 const point = z.tuple([finite, finite]);
 const label = z.string().min(1).max(64);
 /** A map is a hint of a place; more would only fill the database. */
 const side = z.int().min(1).max(64);
-const vertebra = z.enum(['T12', 'L1', 'L2', 'L3', 'L4', 'L5', 'S1']);
-const segment = z.enum(['T12/L1', 'L1/L2', 'L2/L3', 'L3/L4', 'L4/L5', 'L5/S1']);
+const vertebra = z.enum(['T10', 'T11', 'T12', 'L1', 'L2', 'L3', 'L4', 'L5', 'S1']);
+const segment = z.enum(['T10/T11', 'T11/T12', 'T12/L1', 'L1/L2', 'L2/L3', 'L3/L4', 'L4/L5', 'L5/S1']);
 
 const shape = z.discriminatedUnion('kind', [
   z.strictObject({
@@ -31,14 +32,26 @@ const shape = z.discriminatedUnion('kind', [
     .refine(({ rows, columns, values }) => values.length === rows * columns, 'must have rows x columns values'),
 ]);
 
+const grades = z
+  .array(
+    z.discriminatedUnion('scale', [
+      z.strictObject({ scale: z.literal('Meyerding'), value: z.enum(['I', 'II', 'III', 'IV', 'V']) }),
+      z.strictObject({ scale: z.literal('OVF class'), value: z.enum(['0', '1', '2']), definition: label }),
+      z.strictObject({ scale: z.literal('Genant'), value: z.enum(['0', '1', '2', '3']) }),
+    ]),
+  )
+  .min(1)
+  .refine((all) => new Set(all.map(({ scale }) => scale)).size === all.length, 'must not grade twice by one scale')
+  .optional();
+
 const result = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('detected'),
-    grade: z.strictObject({ scale: z.literal('Meyerding'), value: z.enum(['I', 'II', 'III', 'IV', 'V']) }).optional(),
+    grades,
     direction: z.enum(['anterior', 'posterior']).optional(),
   }),
-  z.strictObject({ kind: z.literal('not-detected') }),
-  z.strictObject({ kind: z.literal('measured') }),
+  z.strictObject({ kind: z.literal('not-detected'), grades }),
+  z.strictObject({ kind: z.literal('measured'), grades }),
   z.strictObject({
     kind: z.literal('not-assessable'),
     reason: z.enum([
@@ -55,7 +68,7 @@ const result = z.discriminatedUnion('kind', [
 ]);
 
 const draft = z.strictObject({
-  concept: z.enum(['spondylolisthesis', 'vertebral-height', 'view-and-quality']),
+  concept: z.enum(['spondylolisthesis', 'vertebral-height', 'vertebral-fracture', 'view-and-quality']),
   site: z.discriminatedUnion('kind', [
     z.strictObject({ kind: z.literal('vertebra'), level: vertebra }),
     z.strictObject({ kind: z.literal('segment'), level: segment }),
@@ -63,25 +76,28 @@ const draft = z.strictObject({
   ]),
   result,
   measurements: z.array(
-    z.strictObject({
-      quantity: z.enum([
-        'slip',
-        'slip-percent',
-        'anterior-posterior-height-ratio',
-        'middle-posterior-height-ratio',
-        'posterior-height-ratio-to-neighbours',
-        'anterior-height',
-        'posterior-height',
-        'middle-height',
-      ]),
-      value: finite,
-      unit: z.enum(['%', 'mm', '1', 'deg']),
-      interval: point.refine(([low, high]) => low <= high, 'must go from low to high').optional(),
-    }),
+    z
+      .strictObject({
+        quantity: z.string().max(64).regex(quantityName, 'must be lower case words with hyphens'),
+        value: finite,
+        unit: z.enum(['%', 'mm', '1', 'deg']),
+        interval: point.refine(([low, high]) => low <= high, 'must go from low to high').optional(),
+      })
+      .refine(({ quantity, unit }) => (quantityWords(quantity).unit ?? unit) === unit, 'is not in its usual unit'),
   ),
   summary: z.string().min(1).max(300),
   evidence: z
     .strictObject({ sopUid: z.string().min(1), frame: z.int().nonnegative(), shapes: z.array(shape) })
+    .optional(),
+  explanation: z
+    .strictObject({
+      of: label,
+      bars: z
+        .array(z.strictObject({ label, value: finite }))
+        .min(1)
+        .max(24),
+      rest: finite,
+    })
     .optional(),
 });
 
@@ -132,5 +148,6 @@ type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
 type Comparable = Omit<FindingDraft, 'evidence'>;
 export const draftSchemaMatchesDomain: Same<keyof z.output<typeof draft>, keyof FindingDraft> &
   Same<z.output<typeof draft>['concept'], Comparable['concept']> &
-  Same<z.output<typeof draft>['measurements'][number]['quantity'], Comparable['measurements'][number]['quantity']> &
+  Same<z.output<typeof draft>['site'], Comparable['site']> &
+  Same<z.output<typeof draft>['measurements'][number]['unit'], Comparable['measurements'][number]['unit']> &
   Same<z.output<typeof result>['kind'], Comparable['result']['kind']> = true;

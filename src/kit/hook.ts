@@ -14,13 +14,15 @@ export type { HookContext, HookName } from './hook-context.ts';
 export type {
   Finding,
   FindingResult,
+  Grade,
   Measurement,
   MeyerdingGrade,
   NotAssessableReason,
   Reading,
   Site,
 } from '../domain/finding.ts';
-export { isSuspicion } from '../domain/finding.ts';
+export { gradeOf, isSuspicion } from '../domain/finding.ts';
+export { quantityWords } from '../domain/quantities.ts';
 export { whyReadAgain } from '../domain/read-again.ts';
 export type { FindingId, PatientId, StudyUid } from '../domain/ids.ts';
 export { patientId, isFhirId } from '../domain/ids.ts';

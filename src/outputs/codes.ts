@@ -3,14 +3,15 @@ import type { CodeableConcept, Coding } from 'fhir/r4.js';
 import type {
   Concept,
   Direction,
-  MeasuredQuantity,
-  MeyerdingGrade,
+  Grade,
   NotAssessableReason,
   Segment,
   Site,
   Unit,
   Vertebra,
 } from '../domain/finding.ts';
+import { quantityWords } from '../domain/quantities.ts';
+import { plain } from './narrative.ts';
 
 export const systems = {
   loinc: 'http://loinc.org',
@@ -82,25 +83,37 @@ export const concepts: Record<Concept, CodeableConcept> = {
     display: 'Spondylolisthesis',
   }),
   'vertebral-height': own('vertebral-height', 'Height of the vertebral body'),
+  'vertebral-fracture': own('vertebral-fracture', 'Fracture of the vertebral body'),
   'view-and-quality': own('view-and-quality', 'View and quality of the image'),
 };
 
-const quantityTexts: Record<MeasuredQuantity, string> = {
-  slip: 'Slip of the upper vertebra against the lower',
-  'slip-percent': 'Slip in percent of the lower end plate',
-  'anterior-posterior-height-ratio': 'Ratio of anterior to posterior vertebral height',
-  'middle-posterior-height-ratio': 'Ratio of middle to posterior vertebral height',
-  'posterior-height-ratio-to-neighbours': 'Ratio of posterior vertebral height to the neighbours',
-  'anterior-height': 'Anterior vertebral height',
-  'middle-height': 'Middle vertebral height',
-  'posterior-height': 'Posterior vertebral height',
-};
-export const quantity = (name: MeasuredQuantity): CodeableConcept => own(name, quantityTexts[name]);
-export const interval = (name: MeasuredQuantity): CodeableConcept =>
-  own(`${name}-interval-95`, `${quantityTexts[name]}: 95 % interval`);
+export const quantity = (name: string): CodeableConcept => own(name, quantityWords(name).says);
+export const interval = (name: string): CodeableConcept =>
+  own(`${name}-interval-95`, `${quantityWords(name).says}: 95 % interval`);
 
-export const gradeQuestion = own('meyerding-grade', 'Meyerding grade');
-export const grade = (value: MeyerdingGrade): CodeableConcept => own(`meyerding-${value}`, `Meyerding grade ${value}`);
+/** The scale asked about and the grade answered. The definition of a class is text: a code of ours would claim that it is fixed. */
+export function graded(grade: Grade): { readonly question: CodeableConcept; readonly answer: CodeableConcept } {
+  switch (grade.scale) {
+    case 'Meyerding':
+      return {
+        question: own('meyerding-grade', 'Meyerding grade'),
+        answer: own(`meyerding-${grade.value}`, `Meyerding grade ${grade.value}`),
+      };
+    case 'Genant':
+      return {
+        question: own('genant-grade', 'Genant grade'),
+        answer: own(`genant-${grade.value}`, `Genant grade ${grade.value}`),
+      };
+    case 'OVF class':
+      return {
+        question: {
+          ...own('ovf-class', 'Class of osteoporotic vertebral fracture'),
+          text: `Class of osteoporotic vertebral fracture, by ${plain(grade.definition)}`,
+        },
+        answer: own(`ovf-class-${grade.value}`, `OVF class ${grade.value}`),
+      };
+  }
+}
 export const directionQuestion = own('slip-direction', 'Direction of the slip');
 export const direction = (value: Direction): CodeableConcept =>
   value === 'anterior' ? own('anterior', 'Anterior (anterolisthesis)') : own('posterior', 'Posterior (retrolisthesis)');

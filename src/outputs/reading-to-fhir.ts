@@ -238,8 +238,10 @@ function valueOf({
 
 function componentsOf({ result, measurements }: Finding): ObservationComponent[] {
   const words: ObservationComponent[] = [];
-  if (result.kind === 'detected' && result.grade !== undefined)
-    words.push({ code: codes.gradeQuestion, valueCodeableConcept: codes.grade(result.grade.value) });
+  for (const grade of result.kind === 'not-assessable' ? [] : (result.grades ?? [])) {
+    const { question, answer } = codes.graded(grade);
+    words.push({ code: question, valueCodeableConcept: answer });
+  }
   if (result.kind === 'detected' && result.direction !== undefined)
     words.push({ code: codes.directionQuestion, valueCodeableConcept: codes.direction(result.direction) });
   return [...words, ...measurements.flatMap(measured)];

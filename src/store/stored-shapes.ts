@@ -26,51 +26,59 @@ const overlayShape = z.discriminatedUnion('kind', [
   }),
 ]);
 
+const vertebra = z.enum(['T10', 'T11', 'T12', 'L1', 'L2', 'L3', 'L4', 'L5', 'S1']);
+const segment = z.enum(['T10/T11', 'T11/T12', 'T12/L1', 'L1/L2', 'L2/L3', 'L3/L4', 'L4/L5', 'L5/S1']);
+
+const grade = z.discriminatedUnion('scale', [
+  z.object({ scale: z.literal('Meyerding'), value: z.enum(['I', 'II', 'III', 'IV', 'V']) }),
+  z.object({ scale: z.literal('OVF class'), value: z.enum(['0', '1', '2']), definition: z.string() }),
+  z.object({ scale: z.literal('Genant'), value: z.enum(['0', '1', '2', '3']) }),
+]);
+const grades = z.array(grade).readonly().exactOptional();
+
+/** Until a finding could be graded by several scales it had one `grade`. */
+const withGrades = (stored: unknown): unknown => {
+  if (typeof stored !== 'object' || stored === null || !('grade' in stored)) return stored;
+  const { grade: only, ...others } = stored;
+  return { ...others, grades: [only] };
+};
+
 export const findingDraft: z.ZodType<FindingDraft> = z.object({
-  concept: z.enum(['spondylolisthesis', 'vertebral-height', 'view-and-quality']),
+  concept: z.enum(['spondylolisthesis', 'vertebral-height', 'vertebral-fracture', 'view-and-quality']),
   site: z.discriminatedUnion('kind', [
-    z.object({ kind: z.literal('vertebra'), level: z.enum(['T12', 'L1', 'L2', 'L3', 'L4', 'L5', 'S1']) }),
-    z.object({
-      kind: z.literal('segment'),
-      level: z.enum(['T12/L1', 'L1/L2', 'L2/L3', 'L3/L4', 'L4/L5', 'L5/S1']),
-    }),
+    z.object({ kind: z.literal('vertebra'), level: vertebra }),
+    z.object({ kind: z.literal('segment'), level: segment }),
     z.object({ kind: z.literal('image') }),
   ]),
-  result: z.discriminatedUnion('kind', [
-    z.object({
-      kind: z.literal('detected'),
-      grade: z.object({ scale: z.literal('Meyerding'), value: z.enum(['I', 'II', 'III', 'IV', 'V']) }).exactOptional(),
-      direction: z.enum(['anterior', 'posterior']).exactOptional(),
-    }),
-    z.object({ kind: z.literal('not-detected') }),
-    z.object({ kind: z.literal('measured') }),
-    z.object({
-      kind: z.literal('not-assessable'),
-      reason: z.enum([
-        'wrong-view',
-        'wrong-region',
-        'poor-quality',
-        'level-not-visible',
-        'levels-uncertain',
-        'unusual-anatomy',
-        'unlike-training-data',
-      ]),
-      explanation: z.string(),
-    }),
-  ]),
+  result: z.preprocess(
+    withGrades,
+    z.discriminatedUnion('kind', [
+      z.object({
+        kind: z.literal('detected'),
+        grades,
+        direction: z.enum(['anterior', 'posterior']).exactOptional(),
+      }),
+      z.object({ kind: z.literal('not-detected'), grades }),
+      z.object({ kind: z.literal('measured'), grades }),
+      z.object({
+        kind: z.literal('not-assessable'),
+        reason: z.enum([
+          'wrong-view',
+          'wrong-region',
+          'poor-quality',
+          'level-not-visible',
+          'levels-uncertain',
+          'unusual-anatomy',
+          'unlike-training-data',
+        ]),
+        explanation: z.string(),
+      }),
+    ]),
+  ),
   measurements: z
     .array(
       z.object({
-        quantity: z.enum([
-          'slip',
-          'slip-percent',
-          'anterior-posterior-height-ratio',
-          'middle-posterior-height-ratio',
-          'posterior-height-ratio-to-neighbours',
-          'anterior-height',
-          'posterior-height',
-          'middle-height',
-        ]),
+        quantity: z.string(),
         value: z.number(),
         unit: z.enum(['%', 'mm', '1', 'deg']),
         interval: z.tuple([z.number(), z.number()]).readonly().exactOptional(),
@@ -80,6 +88,13 @@ export const findingDraft: z.ZodType<FindingDraft> = z.object({
   summary: z.string(),
   evidence: z
     .object({ sopUid: z.string().transform(sopUid), frame: z.number(), shapes: z.array(overlayShape).readonly() })
+    .exactOptional(),
+  explanation: z
+    .object({
+      of: z.string(),
+      bars: z.array(z.object({ label: z.string(), value: z.number() })).readonly(),
+      rest: z.number(),
+    })
     .exactOptional(),
 });
 

@@ -48,6 +48,21 @@ const measurement = z
   .readonly();
 export type MeasurementView = z.infer<typeof measurement>;
 
+/** The leading scale first. `definition` names what the classes of a scale mean where papers differ. */
+const grade = z.object({ scale: z.string(), value: z.string(), definition: z.string().exactOptional() }).readonly();
+export type GradeView = z.infer<typeof grade>;
+const grades = z.array(grade).readonly().exactOptional();
+
+/** Signed parts of a model's score, the largest first; `rest` is what no bar shows. */
+const explanation = z
+  .object({
+    of: z.string(),
+    bars: z.array(z.object({ label: z.string(), value: z.number() }).readonly()).readonly(),
+    rest: z.number(),
+  })
+  .readonly();
+export type ExplanationView = z.infer<typeof explanation>;
+
 const findingView = z
   .object({
     id: z.string(),
@@ -60,19 +75,17 @@ const findingView = z
     result: z.discriminatedUnion('kind', [
       z.object({
         kind: z.literal('detected'),
-        grade: z
-          .object({ scale: z.literal('Meyerding'), value: z.string() })
-          .readonly()
-          .exactOptional(),
+        grades,
         direction: z.enum(['anterior', 'posterior']).exactOptional(),
       }),
-      z.object({ kind: z.literal('not-detected') }),
-      z.object({ kind: z.literal('measured') }),
+      z.object({ kind: z.literal('not-detected'), grades }),
+      z.object({ kind: z.literal('measured'), grades }),
       z.object({ kind: z.literal('not-assessable'), reason: z.string(), explanation: z.string() }),
     ]),
     measurements: z.array(measurement).readonly(),
     summary: z.string(),
     evidence: evidence.exactOptional(),
+    explanation: explanation.exactOptional(),
     verdict,
   })
   .readonly();

@@ -2,7 +2,18 @@
 import { describe, expect, test } from 'vitest';
 import { findingId, readingId, sopUid } from '../../src/domain/ids.ts';
 import type { ReadingStore, StudyRegister } from '../../src/domain/ports.ts';
-import { anna, arrived, ben, normal, notAssessable, patient, reading, study, suspicion } from '../store/samples.ts';
+import {
+  anna,
+  arrived,
+  ben,
+  normal,
+  fracture,
+  notAssessable,
+  patient,
+  reading,
+  study,
+  suspicion,
+} from '../store/samples.ts';
 
 export function readingStoreContract(
   name: string,
@@ -20,8 +31,8 @@ export function readingStoreContract(
 
   describe(`${name} as a reading store`, () => {
     test('gives back exactly what was saved, by id, by finding, by study and by patient', async () => {
-      const { readings, uid, stored } = await saved([suspicion('L4/L5'), normal, notAssessable]);
-      expect(stored).toEqual(reading(uid, [suspicion('L4/L5'), normal, notAssessable]));
+      const { readings, uid, stored } = await saved([suspicion('L4/L5'), normal, fracture, notAssessable]);
+      expect(stored).toEqual(reading(uid, [suspicion('L4/L5'), normal, fracture, notAssessable]));
       expect(await readings.get(stored.id)).toEqual(stored);
       expect(await readings.forStudy(uid)).toEqual([stored]);
       expect((await readings.forPatient(patient)).find(({ id }) => id === stored.id)).toEqual(stored);

@@ -65,7 +65,7 @@ const finding: fc.Arbitrary<FindingDraft> = fc.record({
   result: fc.oneof(
     fc.constantFrom('I', 'II', 'III', 'IV', 'V').map((value) => ({
       kind: 'detected' as const,
-      grade: { scale: 'Meyerding' as const, value: value as 'I' },
+      grades: [{ scale: 'Meyerding' as const, value: value as 'I' }],
     })),
     fc.constant({ kind: 'detected' as const }),
     fc.constant({ kind: 'not-detected' as const }),

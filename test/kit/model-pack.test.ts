@@ -121,7 +121,7 @@ describe('findings from a pack', () => {
   const slip = {
     concept: 'spondylolisthesis',
     site: { kind: 'segment', level: 'L4/L5' },
-    result: { kind: 'detected', grade: { scale: 'Meyerding', value: 'I' }, direction: 'anterior' },
+    result: { kind: 'detected', grades: [{ scale: 'Meyerding', value: 'I' }], direction: 'anterior' },
     measurements: [{ quantity: 'slip-percent', value: 18, unit: '%', interval: [14, 22] }],
     summary: 'Suspected L4/L5 anterolisthesis, grade I (18 %, 95 % 14 to 22)',
     evidence: { sopUid: '1.2', frame: 0, shapes: [{ kind: 'line', from: [0, 0], to: [1, 1], label: 'slip' }] },
@@ -129,8 +129,40 @@ describe('findings from a pack', () => {
 
   test('are accepted when they are whole', () => expect(faultOfDrafts([slip])).toBeUndefined());
 
+  test('may be graded by several scales, measure what no table knows, and say what the answer is made of', () => {
+    const fracture = {
+      concept: 'vertebral-fracture',
+      site: { kind: 'vertebra', level: 'T10' },
+      result: {
+        kind: 'detected',
+        grades: [
+          { scale: 'OVF class', value: '2', definition: 'ASTLOF morphology' },
+          { scale: 'Genant', value: '3' },
+        ],
+      },
+      measurements: [
+        { quantity: 'height-loss', value: 44, unit: '%' },
+        { quantity: 'cobb-angle', value: 12, unit: 'deg' },
+      ],
+      summary: 'Suspected OVF class 2 at T10',
+      explanation: { of: 'OVF class 2', bars: [{ label: 'Shape', value: 1.5 }], rest: -0.25 },
+    };
+    expect(faultOfDrafts([fracture])).toBeUndefined();
+  });
+
   test.each([
     ['nothing', undefined, 'answer'],
+    [
+      'two grades by one scale',
+      [{ ...slip, result: { ...slip.result, grades: [...slip.result.grades, { scale: 'Meyerding', value: 'II' }] } }],
+      'twice by one scale',
+    ],
+    [
+      'a quantity that is no code',
+      [{ ...slip, measurements: [{ ...slip.measurements[0], quantity: 'Slip %' }] }],
+      'quantity',
+    ],
+    ['a length in percent', [{ ...slip, measurements: [{ ...slip.measurements[0], quantity: 'slip' }] }], 'usual unit'],
     ['a level that does not exist', [{ ...slip, site: { kind: 'segment', level: 'L5/L6' } }], '0.site.level'],
     [
       'an interval the wrong way round',

@@ -96,7 +96,7 @@ describe('the findings of a spine', () => {
       const finding = at(findings, 'L4/L5');
       expect(finding.result).toEqual({
         kind: 'detected',
-        grade: { scale: 'Meyerding', value: 'I' },
+        grades: [{ scale: 'Meyerding', value: 'I' }],
         direction: 'anterior',
       });
       expect(percentAt(findings, 'L4/L5')).toBeCloseTo(18, 3);
@@ -108,7 +108,7 @@ describe('the findings of a spine', () => {
   test('with L5 far forward of S1: grade II, with millimetres where the pixel size is known', () => {
     const spacing = { rowMm: 0.5, columnMm: 0.5, plane: 'detector' } as const;
     const finding = at(answerFor({ slips: { 'L5/S1': 35 }, image: { spacing } }), 'L5/S1');
-    expect(finding.result).toMatchObject({ kind: 'detected', grade: { value: 'II' } });
+    expect(finding.result).toMatchObject({ kind: 'detected', grades: [{ value: 'II' }] });
     const mm = finding.measurements.find(({ quantity }) => quantity === 'slip')!;
     expect(mm).toMatchObject({ unit: 'mm' });
     expect(mm.value).toBeCloseTo(0.35 * depth * 0.5, 3);
@@ -205,7 +205,7 @@ describe('the findings of a spine', () => {
     expect(at(findings, 'L3/L4').result).toMatchObject({ kind: 'not-assessable', reason: 'level-not-visible' });
     expect(at(findings, 'L3/L4').measurements).toEqual([]);
     expect(at(findings, 'L5').result.kind).toBe('measured');
-    expect(at(findings, 'L4/L5').result).toMatchObject({ kind: 'detected', grade: { value: 'II' } });
+    expect(at(findings, 'L4/L5').result).toMatchObject({ kind: 'detected', grades: [{ value: 'II' }] });
   });
 });
 

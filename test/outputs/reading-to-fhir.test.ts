@@ -15,6 +15,7 @@ import {
   gradeOne,
   normal,
   notAssessable,
+  oneFracture,
   packSummary,
   partlyAssessable,
   rejected,
@@ -94,6 +95,23 @@ describe('a reading nobody has looked at', () => {
     });
     expect(component('meyerding-grade')?.valueCodeableConcept?.text).toBe('Meyerding grade I');
     expect(component('slip-direction')?.valueCodeableConcept?.text).toContain('Anterior');
+  });
+
+  it('gives every scale a finding is graded by, with the definition of the classes, and quantities that no table knows', () => {
+    const component = (level: string, code: string) =>
+      at(observationsOf(oneFracture), level).component?.find((one) =>
+        one.code.coding?.some((coding) => coding.code === code),
+      );
+    expect(component('L1', 'ovf-class')).toMatchObject({
+      code: { text: 'Class of osteoporotic vertebral fracture, by ASTLOF <morphology>' },
+      valueCodeableConcept: { coding: [{ code: 'ovf-class-2' }], text: 'OVF class 2' },
+    });
+    expect(component('L1', 'genant-grade')?.valueCodeableConcept?.text).toBe('Genant grade 3');
+    expect(component('L1', 'wedge-angle')).toMatchObject({
+      code: { text: 'Wedge angle' },
+      valueQuantity: { value: 17, unit: '°', code: 'deg' },
+    });
+    expect(component('T11', 'ovf-class')?.valueCodeableConcept?.text).toBe('OVF class 0');
   });
 
   it('gives no site code where none was checked, and no digits that a film does not have', () => {
@@ -257,7 +275,17 @@ describe.skipIf(!canValidate && !process.env['CI'])("HAPI FHIR's validator", () 
     const folder = await mkdtemp(join(tmpdir(), 'wetread-fhir-'));
     try {
       const { imagingStudy: _, order: __, startedAt: ___, ...bare } = study;
-      const sets = { normal, gradeOne, twoSlips, partlyAssessable, notAssessable, confirmed, rejected, verified };
+      const sets = {
+        normal,
+        gradeOne,
+        twoSlips,
+        oneFracture,
+        partlyAssessable,
+        notAssessable,
+        confirmed,
+        rejected,
+        verified,
+      };
       const files: string[] = [];
       for (const [name, resources] of [
         ...Object.entries(sets).map(([name, reading]) => [name, written(reading)] as const),

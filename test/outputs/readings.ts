@@ -59,7 +59,7 @@ const clear = (level: Segment): FindingDraft => ({
 const slip = (level: Segment): FindingDraft => ({
   concept: 'spondylolisthesis',
   site: { kind: 'segment', level },
-  result: { kind: 'detected', grade: { scale: 'Meyerding', value: 'I' }, direction: 'anterior' },
+  result: { kind: 'detected', grades: [{ scale: 'Meyerding', value: 'I' }], direction: 'anterior' },
   measurements: [
     { quantity: 'slip', value: 6.3, unit: 'mm', interval: [5.1, 7.4] },
     { quantity: 'slip-percent', value: 18.2, unit: '%', interval: [14, 22] },
@@ -72,6 +72,30 @@ const heights: FindingDraft = {
   result: { kind: 'measured' },
   measurements: [{ quantity: 'anterior-posterior-height-ratio', value: 0.93, unit: '1', interval: [0.9, 0.96] }],
   summary: 'L1 anterior to posterior height 0.93',
+};
+const fracture: FindingDraft = {
+  concept: 'vertebral-fracture',
+  site: { kind: 'vertebra', level: 'L1' },
+  result: {
+    kind: 'detected',
+    grades: [
+      { scale: 'OVF class', value: '2', definition: 'ASTLOF <morphology>' },
+      { scale: 'Genant', value: '3' },
+    ],
+  },
+  measurements: [
+    { quantity: 'height-loss', value: 44, unit: '%', interval: [38, 50] },
+    { quantity: 'wedge-angle', value: 17, unit: 'deg' },
+  ],
+  summary: 'Suspected OVF class 2 at L1 (ASTLOF morphology; height loss 44 %, Genant 3)',
+  explanation: { of: 'OVF class 2', bars: [{ label: 'Shape', value: 1.5 }], rest: -0.25 },
+};
+const unbroken: FindingDraft = {
+  concept: 'vertebral-fracture',
+  site: { kind: 'vertebra', level: 'T11' },
+  result: { kind: 'not-detected', grades: [{ scale: 'OVF class', value: '0', definition: 'ASTLOF morphology' }] },
+  measurements: [{ quantity: 'height-loss', value: 3, unit: '%' }],
+  summary: 'No fracture suspected at T11',
 };
 const unseen: FindingDraft = {
   concept: 'spondylolisthesis',
@@ -129,6 +153,7 @@ export const gradeOne = readingOf(
   '1.2.3.2',
 );
 export const twoSlips = readingOf([slip('L4/L5'), slip('L5/S1')], '1.2.3.3');
+export const oneFracture = readingOf([fracture, unbroken], '1.2.3.6');
 export const partlyAssessable = readingOf([...segments.slice(0, 4).map(clear), unseen], '1.2.3.4');
 export const notAssessable = readingOf([wrongView], '1.2.3.5');
 export const confirmed = judged(gradeOne, { kind: 'confirmed', by: reviewer, at });

@@ -33,7 +33,7 @@ const [first, second] = ['1.2.3.11', '1.2.3.12'].map(sopUid) as [SopUid, SopUid]
 const slip = (level: 'L4/L5' | 'L5/S1', picture: SopUid, percent = 18): FindingDraft => ({
   concept: 'spondylolisthesis',
   site: { kind: 'segment', level },
-  result: { kind: 'detected', grade: { scale: 'Meyerding', value: 'I' }, direction: 'anterior' },
+  result: { kind: 'detected', grades: [{ scale: 'Meyerding', value: 'I' }], direction: 'anterior' },
   measurements: [{ quantity: 'slip-percent', value: percent, unit: '%' }],
   summary: `Suspected ${level} anterolisthesis, grade I (${percent} %)`,
   evidence: { sopUid: picture, frame: 0, shapes: [] },

@@ -412,7 +412,7 @@ function squareReading(
         id: findingIdOf(id, 'spondylolisthesis', site),
         concept: 'spondylolisthesis',
         site,
-        result: { kind: 'detected', direction: 'anterior', grade: { scale: 'Meyerding', value: 'I' } },
+        result: { kind: 'detected', direction: 'anterior', grades: [{ scale: 'Meyerding', value: 'I' }] },
         measurements: [{ quantity: 'slip-percent', value: 18, unit: '%', interval: [12, 31] }],
         summary: 'Suspected L4/L5 anterolisthesis, grade I (18 %)',
         verdict: { kind: 'unreviewed' },

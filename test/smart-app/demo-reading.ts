@@ -95,7 +95,11 @@ function slips(corners: Readonly<Record<string, [number, number]>>, pixelMm: num
         concept: 'spondylolisthesis',
         site: { kind: 'segment', level },
         result: detected
-          ? { kind: 'detected', direction: 'anterior', grade: { scale: 'Meyerding', value: percent > 25 ? 'II' : 'I' } }
+          ? {
+              kind: 'detected',
+              direction: 'anterior',
+              grades: [{ scale: 'Meyerding', value: percent > 25 ? 'II' : 'I' }],
+            }
           : { kind: 'not-detected' },
         measurements: [
           { quantity: 'slip-percent', value: percent, unit: '%', interval: [percent - 4.2, percent + 4.2] },

@@ -25,7 +25,7 @@ const pack = { name: 'lumbar', version: '1.0.0', title: 'Lumbar landmarks', sha2
 export const suspicion = (level: 'L4/L5' | 'L5/S1'): FindingDraft => ({
   concept: 'spondylolisthesis',
   site: { kind: 'segment', level },
-  result: { kind: 'detected', grade: { scale: 'Meyerding', value: 'I' }, direction: 'anterior' },
+  result: { kind: 'detected', grades: [{ scale: 'Meyerding', value: 'I' }], direction: 'anterior' },
   measurements: [{ quantity: 'slip-percent', value: 18.25, unit: '%', interval: [14, 22] }],
   summary: `Suspected ${level} anterolisthesis, grade I (18 %)`,
   evidence: {
@@ -53,6 +53,21 @@ export const normal: FindingDraft = {
   result: { kind: 'not-detected' },
   measurements: [{ quantity: 'slip', value: 0.4, unit: 'mm' }],
   summary: 'No slip at L1/L2',
+};
+
+export const fracture: FindingDraft = {
+  concept: 'vertebral-fracture',
+  site: { kind: 'vertebra', level: 'L1' },
+  result: {
+    kind: 'detected',
+    grades: [
+      { scale: 'OVF class', value: '2', definition: 'ASTLOF morphology' },
+      { scale: 'Genant', value: '3' },
+    ],
+  },
+  measurements: [{ quantity: 'height-loss', value: 44, unit: '%', interval: [38, 50] }],
+  summary: 'Suspected OVF class 2 at L1 (ASTLOF morphology; height loss 44 %, Genant 3)',
+  explanation: { of: 'OVF class 2', bars: [{ label: 'Shape', value: 1.5 }], rest: -0.25 },
 };
 
 export const notAssessable: FindingDraft = {

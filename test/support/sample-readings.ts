@@ -30,7 +30,7 @@ export const newPatient = (): PatientId => patientId(`patient-${(made += 1)}`);
 export const slip = (level: Segment, percent: number, grade: MeyerdingGrade = 'I'): FindingDraft => ({
   concept: 'spondylolisthesis',
   site: { kind: 'segment', level },
-  result: { kind: 'detected', grade: { scale: 'Meyerding', value: grade }, direction: 'anterior' },
+  result: { kind: 'detected', grades: [{ scale: 'Meyerding', value: grade }], direction: 'anterior' },
   measurements: [
     { quantity: 'slip', value: percent / 3, unit: 'mm', interval: [percent / 3 - 1, percent / 3 + 1] },
     { quantity: 'slip-percent', value: percent, unit: '%', interval: [percent - 4, percent + 4] },

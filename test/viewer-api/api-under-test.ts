@@ -50,7 +50,7 @@ export function reading(study: StudyUid, patient: PatientId, { suspicion }: { su
         concept: 'spondylolisthesis',
         site,
         result: suspicion
-          ? { kind: 'detected', direction: 'anterior', grade: { scale: 'Meyerding', value: 'I' } }
+          ? { kind: 'detected', direction: 'anterior', grades: [{ scale: 'Meyerding', value: 'I' }] }
           : { kind: 'not-detected' },
         measurements: [{ quantity: 'slip-percent', value: suspicion ? 18 : -4, unit: '%', interval: [14, 22] }],
         summary: suspicion ? 'Suspected L4/L5 anterolisthesis, grade I (18 %)' : 'No slip suspected at L4/L5',

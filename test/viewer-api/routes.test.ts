@@ -75,7 +75,7 @@ describe('the studies', () => {
     expect(studies[0]).toMatchObject({ progress: 'read', says: 'Read by AI.' });
     expect(studies[0]!.readings[0]!.findings[0]).toMatchObject({
       site: { level: 'L4/L5' },
-      result: { kind: 'detected', grade: { value: 'I' } },
+      result: { kind: 'detected', grades: [{ value: 'I' }] },
       measurements: [{ value: 18, interval: [14, 22] }],
       verdict: { kind: 'unreviewed' },
     });

@@ -55,8 +55,8 @@ function boxOf({ site, result, evidence }: FindingDraft, scores: ModelAnswer['sc
 }
 
 function gradeOf({ concept, site, result }: FindingDraft): [string, string][] {
-  if (result.kind === 'detected' && result.grade !== undefined)
-    return [[`${result.grade.scale}@${placeOf(site)}`, result.grade.value]];
+  const grades = result.kind === 'not-assessable' ? [] : (result.grades ?? []);
+  if (grades.length > 0) return grades.map(({ scale, value }) => [`${scale}@${placeOf(site)}`, value]);
   // Meyerding has no grade for what has not slipped.
   return concept === 'spondylolisthesis' && result.kind === 'not-detected' ? [[`Meyerding@${placeOf(site)}`, '0']] : [];
 }
