@@ -24,7 +24,8 @@ COLUMNS = ["file", "kind", "split", "patient", "modality", "view", "region", "sp
 class Writer:
     """Pictures, their corner files and the table, in one folder."""
 
-    def __init__(self, out):
+    def __init__(self, out, columns=COLUMNS):
+        self.columns = columns
         self.out = Path(out)
         self.out.mkdir(parents=True, exist_ok=True)
         self.rows = []
@@ -38,7 +39,7 @@ class Writer:
 
     def close(self):
         with open(self.out / "manifest.csv", "w", newline="") as table:
-            writer = csv.DictWriter(table, COLUMNS, restval="")
+            writer = csv.DictWriter(table, self.columns, restval="")
             writer.writeheader()
             writer.writerows(self.rows)
         print(f"{len(self.rows)} films: {self.out / 'manifest.csv'}")

@@ -1,0 +1,152 @@
+"""Faster R-CNN for slipped segments: torchvision's own, on one of three backbones."""
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import mobilenet_backbone, resnet_fpn_backbone
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.ops import MultiScaleRoIAlign
+
+from ..lumbar_landmarks.net import CornerNet
+from .films import SIZE
+from .segments import SEGMENTS
+
+CLASSES = 1 + 2 * len(SEGMENTS)  # background, slipped at each level, in place at each level
+BACKBONES = ("corner-net", "mobilenet", "resnet50")
+
+
+class CornerPyramid(nn.Module):
+    """The corner finder's trunk, with its top-down path as the feature pyramid: strides 4, 8 and 16."""
+
+    out_channels = 64
+
+    def __init__(self):
+        super().__init__()
+        self.net = CornerNet()
+        # No heat maps here.
+        del self.net.head
+        fine, middle, deep = self.net.last.first[0].out_channels, *(self.net.merge[k].first[0].out_channels for k in (2, 1))
+        self.project = nn.ModuleList(nn.Conv2d(width, self.out_channels, 1) for width in (fine, middle, deep))
+
+    def load_corners(self, path):
+        """Start from a trained corner finder; how many landmarks it knows does not matter."""
+        state = torch.load(path, map_location="cpu", weights_only=False)["average"]
+        trunk = {key: value for key, value in state.items() if not key.startswith("head.")}
+        self.net.load_state_dict(trunk)
+
+    def forward(self, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.training):
+            pyramid = [project(level) for project, level in zip(self.project, self.levels(x))]
+        return OrderedDict((str(index), level.float()) for index, level in enumerate(pyramid))
+
+    def levels(self, x):
+        net = self.net
+        x = net.stem(x)
+        down = []
+        for stage in net.down:
+            x = stage(x)
+            down.append(x)
+        up = lambda t: F.interpolate(t, scale_factor=2.0, mode="bilinear", align_corners=False)
+        found = []
+        for lateral, merge, finer in zip(net.lateral, net.merge, down[-2:0:-1]):
+            x = merge(finer + up(lateral(x)))
+            found.append(x)
+        found.append(net.last(net.skip(down[0]) + up(net.top(x))))
+        return found[-1], found[-2], found[-3]
+
+
+class Deeper(nn.Module):
+    """Proposals from all but the finest level: segments are large, and the finest level costs the most."""
+
+    def __init__(self, proposals):
+        super().__init__()
+        self.proposals = proposals
+
+    def forward(self, images, features, targets=None):
+        return self.proposals(images, OrderedDict(list(features.items())[1:]), targets)
+
+
+class SegmentHead(nn.Module):
+    """Looks at a segment finely: a slip of a tenth of an end plate is three pixels."""
+
+    def __init__(self, channels, width=96, out=256):
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1),
+            nn.ReLU(True),
+            nn.Conv2d(width, width, 3, stride=2, padding=1),
+            nn.ReLU(True),
+        )
+        self.dense = nn.Sequential(nn.Flatten(), nn.Linear(width * 49, out), nn.ReLU(True), nn.Linear(out, out), nn.ReLU(True))
+
+    def forward(self, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.training):
+            x = self.dense(self.convolutions(x))
+        return x.float()
+
+
+class Grey(nn.Module):
+    """A grey film for a backbone that expects three colours."""
+
+    def __init__(self, body):
+        super().__init__()
+        self.body, self.out_channels = body, body.out_channels
+
+    def forward(self, x):
+        return self.body(x.expand(-1, 3, -1, -1))
+
+
+def build(backbone="corner-net", corners=None):
+    """The detector. `resnet50` is the configuration of the paper's kind; nothing pretrained is loaded for it."""
+    fixed = {
+        "num_classes": CLASSES,
+        "min_size": min(SIZE),
+        "max_size": max(SIZE),
+        "image_mean": [0.0],
+        "image_std": [1.0],
+        "box_batch_size_per_image": 32,
+        "box_positive_fraction": 0.5,
+        "rpn_batch_size_per_image": 64,
+        "rpn_pre_nms_top_n_train": 300,
+        "rpn_post_nms_top_n_train": 150,
+        "rpn_pre_nms_top_n_test": 200,
+        "rpn_post_nms_top_n_test": 50,
+        "box_score_thresh": 0.02,
+        "box_detections_per_img": 20,
+    }
+    if backbone == "corner-net":
+        body = CornerPyramid()
+        if corners is not None:
+            body.load_corners(corners)
+        # Segments are 50 to 130 pixels tall and taller than wide (ratio is height to width).
+        anchors = AnchorGenerator(((56.0, 80.0), (80.0, 112.0)), ((1.0, 1.5),) * 2)
+        detector = FasterRCNN(
+            body,
+            rpn_anchor_generator=anchors,
+            box_roi_pool=MultiScaleRoIAlign(["0"], output_size=14, sampling_ratio=1),
+            box_head=SegmentHead(body.out_channels),
+            # With a head comes its own predictor: torchvision wants no class count beside it.
+            **{**fixed, "num_classes": None},
+            box_predictor=FastRCNNPredictor(256, CLASSES),
+        )
+        detector.rpn = Deeper(detector.rpn)
+        return detector
+    if backbone == "mobilenet":
+        body = mobilenet_backbone(backbone_name="mobilenet_v3_large", weights=None, fpn=True, trainable_layers=6)
+    elif backbone == "resnet50":
+        body = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=5)
+    else:
+        raise ValueError(f"{backbone} is none of {', '.join(BACKBONES)}")
+    levels = 5 if backbone == "resnet50" else 3
+    sizes = ((32.0,), (48.0,), (64.0,), (96.0,), (128.0,))[-levels:]
+    return FasterRCNN(Grey(body), rpn_anchor_generator=AnchorGenerator(sizes, ((1.0, 1.5),) * levels), **fixed)
+
+
+def slipped_only(found):
+    """What is reported of a film: boxes, segment indices and scores of the slipped classes."""
+    keep = found["labels"] <= len(SEGMENTS)
+    return found["boxes"][keep], found["labels"][keep] - 1, found["scores"][keep]
