@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from .canvas import sigmoid
-from .geometry import along, upward
+from .geometry import FROM_BELOW, along, upward
 
 
 def direction(quad):
@@ -301,8 +301,9 @@ def draw_pelvis(canvas, sacrum, rng, look, scale):
                 ).astype(np.float32)
 
 
-def draw_ribs(canvas, bodies, rng, look):
-    names = [name for name in ("T6", "T7", "T8", "T9", "T10", "T11", "T12") if name in bodies]
+def draw_ribs(canvas, bodies, rng, look, lowest="T12"):
+    chest = FROM_BELOW[FROM_BELOW.index(lowest) :]
+    names = [name for name in reversed(chest) if name in bodies]
     for name in names:
         if rng.uniform() < 0.2:
             continue

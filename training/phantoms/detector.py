@@ -84,3 +84,62 @@ def collimate(film, rng, chance):
     mask = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), max(0.5, height / 500))
     outside = rng.uniform(0, 0.2) if rng.uniform() < 0.93 else rng.uniform(0.7, 1.0)
     return film * mask + outside * (1 - mask)
+
+
+def vendor(film, pixel, rng):
+    """A maker's chain from log exposure to print: equalisation, unsharp masks, a window on the patient, a tone curve."""
+    wide = wide_blur(film, rng.uniform(30, 90), pixel)
+    film = film - rng.uniform(0.0, 0.85) * (wide - wide.mean())
+    for width in (rng.uniform(1.2, 4), rng.uniform(6, 22)):
+        if rng.uniform() < 0.65:
+            detail = film - wide_blur(film, width, pixel)
+            limit = rng.uniform(0.05, 0.5)  # edges of metal and skin would else ring
+            film = film + rng.uniform(0.2, 2.2) * limit * np.tanh(detail / limit)
+    patient = film[wide > np.percentile(wide[::3, ::3], rng.uniform(2, 35))]
+    low, high = np.percentile(patient[::5], [rng.uniform(0, 6), rng.uniform(95, 99.95)])
+    room = high - low
+    low, high = low - rng.uniform(0, 0.7) * room, high + rng.uniform(-0.05, 0.35) * room
+    film = (film - low) / max(high - low, 1e-3)
+    kind = rng.uniform()
+    if kind < 0.4:
+        slope, middle = rng.uniform(2, 7), rng.uniform(0.3, 0.75)
+        curve = lambda value: 1 / (1 + np.exp(-slope * (value - middle)))
+        film = (curve(np.clip(film, -0.4, 1.4)) - curve(0)) / (curve(1) - curve(0))
+    elif kind < 0.75:
+        film = np.clip(film, 0, 1.1) ** rng.uniform(0.5, 1.5)
+    else:  # a logarithmic table
+        bend = rng.uniform(1, 12)
+        film = np.log1p(bend * np.clip(film, 0, 1.1)) / np.log1p(bend)
+    film = np.clip(film, 0, 1)
+    if rng.uniform() < 0.15:
+        tiles = (int(rng.integers(2, 9)), int(rng.integers(2, 9)))
+        film = cv2.createCLAHE(rng.uniform(1, 3.5), tiles).apply((film * 65535).astype(np.uint16)).astype(np.float32) / 65535
+    return film * rng.uniform(0.6, 1.0) + (rng.uniform(0, 0.25) if rng.uniform() < 0.4 else 0)
+
+
+def blades(film, rng, chance):
+    """Collimation that may reach far in, with the grey of a plate outside; returns the film and the field as a mask.
+
+    Now and then the unexposed rim of the plate prints as a bright bar.
+    """
+    height, width = film.shape
+    field = np.ones((height, width), np.uint8)
+    if rng.uniform() < chance:
+        deep = rng.choice([0.05, 0.12, 0.22], p=[0.5, 0.3, 0.2])
+        left, right = rng.uniform(0, deep) * width, (1 - rng.uniform(0, deep)) * width
+        top, bottom = rng.uniform(0, deep) * height, (1 - rng.uniform(0, deep * 0.35)) * height
+        lean = rng.normal(0, 0.01) * height
+        corners = np.array([[left, top], [right, top + lean], [right - lean, bottom], [left - lean, bottom - lean]])
+        field[:] = 0
+        cv2.fillPoly(field, [corners.astype(np.int32)], 1)
+        soft = cv2.GaussianBlur(field.astype(np.float32), (0, 0), max(0.5, height / 500))
+        outside = rng.uniform(0, 0.33) if rng.uniform() < 0.93 else rng.uniform(0.7, 1.0)
+        film = film * soft + outside * (1 - soft)
+    if rng.uniform() < 0.2:
+        bar = max(1, int(rng.uniform(0.005, 0.06) * height))
+        rim = np.linspace(0, 1, bar)[:, None] ** 0.5 * rng.uniform(0.5, 1)
+        film = film.copy()
+        film[-bar:] = film[-bar:] + (rng.uniform(0.8, 1.0) - film[-bar:]) * rim
+        if rng.uniform() < 0.5:
+            film[:, -max(1, bar // 3) :] = rng.uniform(0.8, 1.0)
+    return film, field

@@ -1,7 +1,7 @@
 """Lateral lumbar phantoms: `render(seed, version, ...)` gives a film, its corners and what is known about it.
 
-Versions A and B are trained on, and T, which bends real CT projections to the drawn geometry. Version C shares the
-anatomy tables, nothing of the rendering of bone, texture and processing, and is never trained on: it stands in for
+Versions A, B and D are trained on, and T, which bends real CT projections to the drawn geometry. D draws bodies from
+the statistics of real outlines, with arches, pelvis and processing of its own. Version C shares the anatomy tables, nothing of the rendering of bone, texture and processing, and is never trained on: it stands in for
 another hospital.
 """
 
@@ -12,11 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from . import bones, ct_tissue, detector, hardware, tissue
+from . import arches, bones, chest, ct_tissue, detector, hardware, outlined, pelvis, tissue
 from .canvas import Canvas, fractal_noise, smooth_noise
 from .geometry import FROM_BELOW, Prevalence, build_spine, measured_offsets
 
-STYLE = {"A": "solid", "B": "sliced", "C": "shell", "T": "sliced"}
+STYLE = {"A": "solid", "B": "sliced", "C": "shell", "T": "sliced", "D": "outlined"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class Film:
     implants: bool
     version: str
     seed: int
+    view: str = "lumbar"  # or thoracolumbar: cut off above the sacrum
+
+    @property
+    def variant(self):
+        return self.spine.variant.kind
 
     def offsets(self):
         return measured_offsets(self.landmarks)
@@ -44,6 +49,8 @@ class Setting:
     film_height_mm: float = None
     aspect: float = None  # width / height
     facing: str = None
+    variant: str = None  # one of variants.KINDS
+    view: str = None  # lumbar or thoracolumbar
     implants: float = 0.28  # chance
     clean: bool = False  # no rulings, seams, letters or blades; ordinary contrast
 
@@ -64,15 +71,16 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
     """The film fits into height x width; its own aspect is drawn, the rest of that canvas is not rendered."""
     style = STYLE[version]
     rng = np.random.default_rng([seed, ord(version)])
-    spine = build_spine(rng, setting.prevalence, setting.displacement, setting.fractures)
+    spine = build_spine(rng, setting.prevalence, setting.displacement, setting.fractures, setting.variant)
     # a scanned volume ends at T11 or T12, so films with CT tissue are cut shorter
     film_height = setting.film_height_mm or (rng.uniform(190, 320) if version == "T" else rng.uniform(225, 430))
+    view = setting.view or draw_view(rng, version, film_height)
     aspect = setting.aspect or rng.choice([rng.uniform(0.4, 0.7), rng.uniform(0.6, 0.95)])
     rows = min(height, int(width / aspect))
     shape = (rows, min(width, int(round(rows * aspect))))
     pixel = film_height / rows
     canvas = Canvas(shape, pixel)
-    spine = place(spine, canvas, rng)
+    spine = place(spine, canvas, rng, view)
 
     in_volume = None
     if version == "T":
@@ -80,13 +88,21 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
         column = tissue.column_of(canvas, spine)
     else:
         column = tissue.draw_body(canvas, spine, rng)
-        tissue.draw_lungs(canvas, column, spine, rng)
+        if version == "D":
+            chest.draw_chest(canvas, column, spine, rng)
+            chest.draw_stomach(canvas, column, spine, rng)
+            chest.draw_fat_planes(canvas, column, spine, rng)
+        else:
+            tissue.draw_lungs(canvas, column, spine, rng)
     tissue.draw_gas(canvas, column, rng, style)
     tissue.draw_limbs(canvas, column, rng)
     tissue.draw_clothing(canvas, rng)
     soft = canvas.sum
     canvas.sum = np.zeros(shape, np.float32)
-    draw_skeleton(canvas, spine, rng, style, setting, bare=version == "T")
+    if version == "D":
+        spine = draw_outlined_skeleton(canvas, spine, rng, setting)
+    else:
+        draw_skeleton(canvas, spine, rng, style, setting, bare=version == "T")
     if version == "T":  # the CT has its own bones: only sharpen them
         canvas.sum *= rng.uniform(0, 0.7)
     canvas.blur(rng.uniform(0.15, 0.9))
@@ -96,7 +112,7 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
     canvas.blur(rng.uniform(0.1, 0.45))
 
     film = detector.expose(canvas.sum, pixel, rng, (4.6, 5.2) if setting.clean else (3.7, 5.2))
-    film = detector.process(film, pixel, rng, style)
+    film = detector.vendor(film, pixel, rng) if version == "D" else detector.process(film, pixel, rng, style)
     facing = setting.facing or str(rng.choice(["left", "right"]))
     landmarks = spine.landmarks() / pixel - 0.5
     if in_volume is not None:
@@ -107,7 +123,11 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
     if not setting.clean:
         film = hardware.draw_grid(film, pixel, rng, 0.33)
         film = hardware.draw_stitch(film, rng, 0.25)
-        film = detector.collimate(film, rng, 0.4)
+        if version == "D":
+            film, field = detector.blades(film, rng, 0.45)
+            landmarks[~within(landmarks, field)] = np.nan
+        else:
+            film = detector.collimate(film, rng, 0.4)
         film = hardware.draw_markers(film, pixel, rng, 0.4)
     return Film(
         np.clip(film, 0, 1).astype(np.float32),
@@ -118,23 +138,132 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
         bool(implants),
         version,
         int(seed),
+        view,
     )
 
 
-def place(spine, canvas, rng):
-    """Tilt the patient and choose where the film is cut; S1 is in view on nearly all films."""
+def within(points, field):
+    """Which points lie on the exposed field, or beyond the film, which is another matter."""
+    height, width = field.shape
+    x, y = np.nan_to_num(points).round().astype(int).T
+    outside = (x < 0) | (y < 0) | (x >= width) | (y >= height)
+    return outside | (field[y.clip(0, height - 1), x.clip(0, width - 1)] > 0)
+
+
+def draw_view(rng, version, film_height):
+    """Now and then a thoracolumbar film, which ends above the sacrum; a scanned volume and C show the sacrum."""
+    chance = {"A": 0.08, "B": 0.08, "D": 0.12}.get(version, 0)
+    return "thoracolumbar" if film_height < 360 and rng.uniform() < chance else "lumbar"
+
+
+def place(spine, canvas, rng, view="lumbar"):
+    """Tilt the patient and choose where the film is cut; S1 is in view on nearly all lumbar films, on no thoracolumbar one."""
     height, width = canvas.y[-1, 0], canvas.x[0, -1]
     turn = bones.rotation(np.radians(rng.normal(0, 6)))
-    sacrum = spine.sacrum[0][3]
-    low = rng.uniform(0.84, 0.97) if rng.uniform() < 0.25 else rng.uniform(0.60, 0.90)
-    # never so low a sacrum on a tall film that most of the spine is cut off, nor the reverse
-    reach = 215 * spine.scale
-    low = max(low, min(0.92, (reach - rng.uniform(-10, 70)) / height))
     middle = spine.bodies["L3"].mean(0)
-    goal = np.array([width * rng.uniform(0.22, 0.66), low * height])
     turned = lambda points: (np.asarray(points) - middle) @ turn.T
-    shift = np.array([goal[0], goal[1] - turned(sacrum)[1]])
+    if view == "thoracolumbar":
+        lowest = str(rng.choice(["L1", "L2", "L3", "L4", "L5"], p=[0.1, 0.25, 0.35, 0.2, 0.1]))
+        anchor, low = spine.bodies[lowest][0], rng.uniform(0.93, 1.0)
+    else:
+        anchor = spine.sacrum[0][3]
+        draw = rng.uniform()  # collimated just below S1, as usual, or with hips and all
+        low = rng.uniform(0.84, 0.97) if draw < 0.25 else rng.uniform(0.60, 0.90)
+        # never so low a sacrum on a tall film that most of the spine is cut off, nor the reverse
+        reach = 215 * spine.scale
+        low = max(low, min(0.92, (reach - rng.uniform(-10, 70)) / height))
+    goal = np.array([width * rng.uniform(0.22, 0.66), low * height])
+    shift = np.array([goal[0], goal[1] - turned(anchor)[1]])
     return spine.moved(lambda points: turned(points) + shift)
+
+
+def scoliotic(spine, beam, divergence, rng):
+    """Bodies off the middle plane are larger or smaller on the film; returns the spine as projected, tilt and turn of each."""
+    amount = abs(rng.normal(0, 7)) if rng.uniform() < 0.8 else rng.uniform(10, 45)  # mm aside at the apex
+    apex, length, phase = rng.uniform(-1, 9), rng.uniform(4, 9), rng.choice([-1, 1])
+    aside = {name: phase * amount * np.cos(np.pi * (k - apex) / length) for k, name in enumerate(FROM_BELOW)}
+    foot = phase * amount * np.cos(np.pi * (-1 - apex) / length)
+    lean = rng.normal(0, 0.06)
+    tilt, turn, bodies = {}, {}, {}
+    coupling = rng.uniform(0.3, 1.6)
+    previous = foot
+    for name in FROM_BELOW:
+        offset = aside[name] - foot
+        tilt[name] = np.arctan((aside[name] - previous) / 34) + lean
+        turn[name] = np.clip(coupling * 0.02 * aside[name] * rng.normal(1, 0.15), -0.5, 0.5)
+        scale = 1 + offset * divergence
+        bodies[name] = (spine.bodies[name] - beam) * scale + beam
+        previous = aside[name]
+    moved = spine.moved(lambda points: points)
+    moved.bodies = bodies
+    return moved, tilt, turn
+
+
+def draw_outlined_skeleton(canvas, spine, rng, setting):
+    """Generator D: all bones; returns the spine as projected."""
+    shape, pixel = canvas.shape, canvas.pixel
+    frail = float(np.clip(rng.beta(2, 2.2), 0, 1))
+    density = log_uniform(rng, 0.0022, 0.0105) * (1.25 - 0.6 * frail)
+    cortex = log_uniform(rng, 0.006, 0.03) * (1.15 - 0.35 * frail)
+    if setting.clean:
+        density, cortex = max(density, 0.006), max(cortex, 0.012)
+    beam = np.array([canvas.x.mean(), canvas.y.mean()]) + rng.normal(0, 30, 2)
+    divergence = 1 / rng.uniform(850, 1900)
+    spine, tilts, turns = scoliotic(spine, beam, divergence, rng)
+    width = rng.uniform(40, 54) * spine.scale
+    body = density * width
+    arch = body * rng.uniform(0.5, 1.6) + rng.uniform(0.02, 0.1)
+    tilt, turn = np.radians(rng.normal(0, 3)), np.radians(rng.normal(0, 4))
+    look = {
+        "density": density,
+        "cortex": cortex,
+        "texture": bone_texture(shape, pixel, rng, "outlined"),
+        "beam": beam,
+        "width": width,
+        "edge": rng.uniform(0.25, 0.8),
+        "wall": rng.uniform(0.5, 1.4),
+        "divergence": divergence,
+        "arch": arch,
+        "arch_wall": rng.uniform(0.1, 0.7),
+        "arch_half": rng.uniform(14, 20) * spine.scale,
+        "pelvis": body * rng.uniform(0.3, 1.3),
+        "pelvis_line": log_uniform(rng, 0.05, 0.4),
+        "line": log_uniform(rng, 0.3, 1.4),
+    }
+    spurs = rng.uniform() < 0.4
+
+    def shape_of(name):
+        fracture = spine.fractures.get(name)
+        spur = rng.uniform(0, 0.15, 2) if spurs and rng.uniform() < 0.6 else (0, 0)
+        crushed = fracture and fracture[0] != "biconcave"
+        return {
+            "profile": outlined.profile_of(name, fracture, spur, rng),
+            "tilt": tilt + tilts.get(name, 0) + np.radians(rng.normal(0, 1)),
+            "rotation": turn + turns.get(name, 0) + np.radians(rng.normal(0, 1.5)),
+            "crush": rng.uniform(0, 1.2) if crushed else 0,
+        }
+
+    bones.draw_ribs(canvas, spine.bodies, rng, look, spine.variant.lowest_rib)
+    behind = Canvas(shape, pixel)
+    pelvis.draw_sacrum_layer(canvas, behind, spine, rng, look, shape_of("S1"))
+    pelvis.draw_pelvis_layer(canvas, spine, rng, look)
+    pelvis.draw_wide_processes(canvas, spine, rng, look)
+    for name in FROM_BELOW:
+        quad = spine.bodies[name]
+        own = {**look, "density": density * rng.uniform(0.88, 1.12), "cortex": cortex * rng.uniform(0.85, 1.15)}
+        one = shape_of(name)
+        outlined.draw_outlined(canvas, quad, rng, own, one)
+        lysis = spine.displacement[name] > 0.07 and name in ("L4", "L5") and rng.uniform() < 0.6
+        gap = spine.displacement[name] * rng.uniform(0.6, 1.1) if lysis else 0
+        own = {**own, "tilt": one["tilt"], "turn": one["rotation"]}
+        arches.draw_arch(behind, quad, rng, own, name.startswith("T") and name != "T12", gap)
+    most = arch * rng.uniform(1.0, 2.6)  # overlapping processes are one plate of bone: their sum saturates
+    behind.sum = np.where(behind.sum > 0, most * np.tanh(behind.sum / most), behind.sum)
+    behind.blur(rng.uniform(0.2, 0.7))
+    canvas.sum += behind.sum * (1 + 0.6 * look["texture"])
+    if rng.uniform() < 0.12:  # gas in a worn disc
+        hardware.draw_vacuum(canvas, spine, rng, body)
+    return spine
 
 
 def draw_skeleton(canvas, spine, rng, style, setting, bare=False):
@@ -171,7 +300,7 @@ def draw_skeleton(canvas, spine, rng, style, setting, bare=False):
     spurs = rng.uniform() < 0.35
     if not bare:
         bones.draw_pelvis(canvas, spine.sacrum, rng, look, spine.scale)
-        bones.draw_ribs(canvas, spine.bodies, rng, look)
+        bones.draw_ribs(canvas, spine.bodies, rng, look, spine.variant.lowest_rib)
 
     def shape_of(name, number):
         fracture = spine.fractures.get(name)

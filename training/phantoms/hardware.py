@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from .bones import direction
-from .geometry import LEVELS, along, upward
+from .geometry import FROM_BELOW, LEVELS, along, upward
 
 
 def draw_implants(canvas, spine, rng, chance):
@@ -81,6 +81,18 @@ def draw_screws(canvas, spine, rng, metal, chosen, with_sacrum):
                 ]
             )
             canvas.line(over, rng.uniform(4.5, 6.5), metal * rng.uniform(0.6, 1.2), profile="wall")
+
+
+def draw_vacuum(canvas, spine, rng, depth):
+    """Gas in worn discs: dark slits between two end plates."""
+    for _ in range(rng.integers(1, 3)):
+        upper = FROM_BELOW[rng.integers(0, 5)]
+        below = FROM_BELOW.index(upper) - 1
+        plate = spine.sacrum[0] if below < 0 else spine.bodies[FROM_BELOW[below]]
+        middle = (plate[3] + plate[2] + spine.bodies[upper][0] + spine.bodies[upper][1]) / 4
+        half = along(direction(plate)) * np.linalg.norm(plate[2] - plate[3]) * rng.uniform(0.12, 0.36)
+        shift = along(direction(plate)) * rng.normal(0, 4)
+        canvas.line([middle - half + shift, middle + half + shift], rng.uniform(0.8, 3), -depth * rng.uniform(0.2, 0.8))
 
 
 def draw_grid(film, pixel, rng, chance):
