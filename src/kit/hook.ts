@@ -9,7 +9,7 @@ import type { OrderBook, PackSummary, ReadingStore, StudyRegister } from '../dom
 import type { Card, CardDraft, Link } from './card.ts';
 import type { HookContext, HookName } from './hook-context.ts';
 
-export type { Card, CardDraft, Coding, Indicator, Link, OverrideReason } from './card.ts';
+export type { Card, CardDraft, Coding, Indicator, Link, OverrideReason, Suggestion } from './card.ts';
 export type { HookContext, HookName } from './hook-context.ts';
 export type {
   Finding,
@@ -23,6 +23,8 @@ export type {
 } from '../domain/finding.ts';
 export { gradeOf, isSuspicion } from '../domain/finding.ts';
 export { quantityWords } from '../domain/quantities.ts';
+export { comparisonOf, type Comparison } from '../domain/prior.ts';
+export { changeInShort, changeInWords } from '../domain/prior-in-words.ts';
 export { whyReadAgain } from '../domain/read-again.ts';
 export type { FindingId, PatientId, StudyUid } from '../domain/ids.ts';
 export { patientId, isFhirId } from '../domain/ids.ts';
