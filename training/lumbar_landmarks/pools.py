@@ -16,20 +16,20 @@ from .augment import augment, augment_film
 from .dataset import letterbox
 
 
-def held_out(name, parts):
-    """One study in `parts` is never trained on; which ones follows from their names alone."""
-    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % parts == 0
+def held_out(study, share):
+    """About that share of studies is never trained on; which ones follows from their names alone."""
+    return int(hashlib.sha256(study.encode()).hexdigest()[:8], 16) / 2**32 < share
 
 
 class ShardPool:
-    """All shards rendered so far, in memory; `refresh` adds those that appeared since."""
+    """All shards of a folder rendered so far, in memory; `refresh` adds those that appeared since."""
 
-    def __init__(self, folders, limit):
-        self.folders, self.limit = [Path(folder) for folder in folders], limit
+    def __init__(self, folder, limit):
+        self.folder, self.limit = Path(folder), limit
         self.seen, self.images, self.points, self.known = set(), [], [], []
 
     def refresh(self):
-        for path in sorted(path for folder in self.folders for path in folder.glob("shard-*.npz")):
+        for path in sorted(self.folder.glob("shard-*.npz")):
             if path in self.seen or path.name.endswith(".part.npz"):
                 continue
             with np.load(path) as shard:
@@ -50,13 +50,27 @@ class ShardPool:
         return image, points, self.known[index]
 
 
+class ShardPools:
+    """Several folders, each drawn from as often as the root of its size, so that a small new one is seen early."""
+
+    def __init__(self, folders, limit):
+        self.pools = [ShardPool(folder, limit) for folder in folders]
+
+    def refresh(self):
+        return sum(pool.refresh() for pool in self.pools)
+
+    def draw(self, rng):
+        weight = np.sqrt([len(pool.images) for pool in self.pools])
+        return self.pools[rng.choice(len(self.pools), p=weight / weight.sum())].draw(rng)
+
+
 class RealPool:
     """Real lateral films whose corners were marked by eye; a corner without a mark is unknown."""
 
-    def __init__(self, corners, data, validation=False, parts=6):
+    def __init__(self, corners, data, validation=False, share=0.18):
         self.films = []
         for name, image, points, study in marked_films(corners, data):
-            if held_out(study, parts) == validation:
+            if held_out(study, share) == validation:
                 self.films.append((name, image, points))
 
     def draw(self, rng, size):
@@ -69,7 +83,7 @@ def marked_films(corners, data):
     """Films marked as good: name, grey levels 0..255, (34, 2) corners with NaN where none is marked, study."""
     folder = Path(data) / "xr-parts"
     with open(folder / "manifest.csv") as file:
-        study = {row["file"]: row["study"] for row in csv.DictReader(file)}
+        study = {row["file"]: row["study"] or row["file"] for row in csv.DictReader(file)}
     for name, film in sorted(json.loads(Path(corners).read_text()).items()):
         if film["status"] != "good":
             continue
@@ -87,7 +101,7 @@ THORACIC = {("thoracic_spine", "lateral"), ("chest", ""), ("others", ""), ("cerv
 BELOW_L1 = [*range(BODY["L2"].start, BODY["L5"].stop), *range(PLATE.start, PLATE.stop)]
 
 
-def negatives(data, validation, parts=3):
+def negatives(data, validation, share=1 / 3):
     """Real films that show no lateral lumbar spine: group, path and which corners are known to be absent."""
     data = Path(data)
     everything = np.ones(len(LANDMARKS), bool)
@@ -97,14 +111,14 @@ def negatives(data, validation, parts=3):
         for row in csv.DictReader(file):
             part, projection = row["part"], row["projection"]
             study = row["study"] or row["file"]
-            if projection in AMBIGUOUS.get(part, ()) or held_out(study, parts) != validation:
+            if projection in AMBIGUOUS.get(part, ()) or held_out(study, share) != validation:
                 continue
             spine = part.endswith("spine") or part in ("chest", "abdomen", "pelvis")
             group = f"{part.replace('_', ' ')}, {projection or 'other'}" if spine else "other parts"
             yield group, data / "xr-parts" / row["file"], lumbar_only if (part, projection) in THORACIC else everything
     with open(data / "msk" / "manifest.csv") as file:
         for row in csv.DictReader(file):
-            if held_out(f"{row['source']}-{row['base']}", parts) == validation:
+            if held_out(f"{row['source']}-{row['base']}", share) == validation:
                 yield f"musculoskeletal, {row['source']}", find(data / "msk", row["file"]), everything
     for folder in ("chest-nih-more", "chest-nih-512"):
         with open(data / folder / "manifest.csv") as file:

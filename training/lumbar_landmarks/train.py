@@ -3,8 +3,8 @@
 python -m training.lumbar_landmarks.train SHARDS OUT --minutes 70 --data DATA --corners real-corners.json
 python -m training.lumbar_landmarks.train SHARDS OUT --minutes 70 --without-real
 
-Real films are two kinds: lateral lumbar films whose corners were marked by eye (`--corners`, every sixth study kept for
-watching) and films without a lateral lumbar spine, on which every map shall be even (a third of the studies kept).
+Real films are two kinds: lateral lumbar films whose corners were marked by eye (`--corners`, about one study in six kept
+for watching) and films without a lateral lumbar spine, on which every map shall be even (a third of the studies kept).
 `--without-real` trains on phantoms alone, whose weights carry no non-commercial term.
 """
 
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from ..phantoms.geometry import BODIES
 from .dataset import letterbox, normalise
 from .net import STRIDE, CornerNet, load_prototype, moments, widened
-from .pools import NegativePool, RealPool, ShardPool
+from .pools import NegativePool, RealPool, ShardPools
 
 
 SIZE = (384, 256)
@@ -115,8 +115,8 @@ def main():
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-4)
     if state:
         optimizer.load_state_dict(state["optimizer"])
-    pool = ShardPool(str(options.shards).split(","), options.limit)
-    while pool.refresh() < 200:
+    pool = ShardPools(str(options.shards).split(","), options.limit)
+    while (films := pool.refresh()) < 200:
         time.sleep(2)
     mixture, watched = Mixture(pool), None
     if not options.without_real:
@@ -149,11 +149,11 @@ def main():
         if time.time() - shown > 30:
             print(
                 f"step {step} {spent / 60:.1f} min loss {loss.item():.3f} error {np.mean(errors):.2f} px "
-                f"films {len(pool.images)} {options.batch * len(errors) / (time.time() - shown):.1f} img/s",
+                f"films {films} {options.batch * len(errors) / (time.time() - shown):.1f} img/s",
                 flush=True,
             )
             shown, errors = time.time(), []
-            pool.refresh()
+            films = pool.refresh()
         if time.time() - saved > 180:
             save(checkpoint, net, average, optimizer, spent, step)
             saved = time.time()

@@ -122,7 +122,7 @@ def main():
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-4)
     if state:
         optimizer.load_state_dict(state["optimizer"])
-    pool = ShardPool([options.shards], 20_000)
+    pool = ShardPool(options.shards, 20_000)
     while pool.refresh() < 200:
         time.sleep(2)
     began, saved, shown, errors = time.time() - spent, time.time(), time.time(), []
