@@ -13,17 +13,17 @@ def draw_chest(canvas, column, spine, rng):
     crossing = spine.bodies["T12"].mean(0)[1] + rng.normal(-4, 24)  # where the domes cross the spine
     if crossing < -5:
         return
-    markings = fractal_noise(rng, canvas.shape, rng.uniform(8, 18), 4, 0.8)
+    markings = fractal_noise(rng, canvas.shape, rng.uniform(10, 24), 4, 0.75)
     depth = rng.uniform(0.25, 1.3)
     for _ in range(2):
-        middle = column.mean() + rng.uniform(35, 120)
-        height = rng.uniform(18, 75)
-        reach = max(middle - column.mean(), 25) * rng.uniform(0.9, 1.4)
+        middle = column.mean() + rng.uniform(45, 110)
+        height = rng.uniform(15, 60)
+        reach = max(middle - column.mean(), 25) * rng.uniform(1.0, 1.6)
         away = np.abs(canvas.x - middle) / reach
-        dome = crossing - height * (1 - np.clip(away, 0, 2.2) ** rng.uniform(1.8, 2.8))
+        dome = crossing - height * (1 - np.clip(away, 0, 1.6) ** rng.uniform(1.8, 2.8))
         dome = dome + smooth_profile(rng, canvas.shape[1], 3, 2)[None]
         lung = sigmoid((dome - canvas.y) / rng.uniform(0.5, 1.6))
-        canvas.sum -= depth * rng.uniform(0.35, 0.6) * lung * (1 + rng.uniform(0.05, 0.3) * markings)
+        canvas.sum -= depth * rng.uniform(0.35, 0.6) * lung * (1 + rng.uniform(0.0, 0.2) * markings)
         vessels = np.zeros_like(canvas.sum)
         canvas.sum, kept = vessels, canvas.sum
         for _ in range(rng.integers(0, 16)):

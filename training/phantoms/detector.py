@@ -89,7 +89,7 @@ def collimate(film, rng, chance):
 def vendor(film, pixel, rng):
     """A maker's chain from log exposure to print: equalisation, unsharp masks, a window on the patient, a tone curve."""
     wide = wide_blur(film, rng.uniform(30, 90), pixel)
-    film = film - rng.uniform(0.0, 0.85) * (wide - wide.mean())
+    film = film - rng.uniform(0.2, 0.9) * (wide - wide.mean())
     for width in (rng.uniform(1.2, 4), rng.uniform(6, 22)):
         if rng.uniform() < 0.65:
             detail = film - wide_blur(film, width, pixel)
@@ -98,17 +98,17 @@ def vendor(film, pixel, rng):
     patient = film[wide > np.percentile(wide[::3, ::3], rng.uniform(2, 35))]
     low, high = np.percentile(patient[::5], [rng.uniform(0, 6), rng.uniform(95, 99.95)])
     room = high - low
-    low, high = low - rng.uniform(0, 0.7) * room, high + rng.uniform(-0.05, 0.35) * room
+    low, high = low - rng.uniform(0, 0.35) * room, high + rng.uniform(-0.04, 0.25) * room
     film = (film - low) / max(high - low, 1e-3)
     kind = rng.uniform()
     if kind < 0.4:
-        slope, middle = rng.uniform(2, 7), rng.uniform(0.3, 0.75)
+        slope, middle = rng.uniform(2, 6), rng.uniform(0.45, 0.8)
         curve = lambda value: 1 / (1 + np.exp(-slope * (value - middle)))
         film = (curve(np.clip(film, -0.4, 1.4)) - curve(0)) / (curve(1) - curve(0))
     elif kind < 0.75:
-        film = np.clip(film, 0, 1.1) ** rng.uniform(0.5, 1.5)
+        film = np.clip(film, 0, 1.1) ** rng.uniform(0.6, 1.6)
     else:  # a logarithmic table
-        bend = rng.uniform(1, 12)
+        bend = rng.uniform(0.5, 5)
         film = np.log1p(bend * np.clip(film, 0, 1.1)) / np.log1p(bend)
     film = np.clip(film, 0, 1)
     if rng.uniform() < 0.15:

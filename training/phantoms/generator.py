@@ -94,7 +94,8 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
             chest.draw_fat_planes(canvas, column, spine, rng)
         else:
             tissue.draw_lungs(canvas, column, spine, rng)
-    tissue.draw_gas(canvas, column, rng, style)
+    if version != "D" or rng.uniform() < 0.5:
+        tissue.draw_gas(canvas, column, rng, style)
     tissue.draw_limbs(canvas, column, rng)
     tissue.draw_clothing(canvas, rng)
     soft = canvas.sum
@@ -111,7 +112,8 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
     canvas.sum = np.clip(soft, 0, None) + canvas.sum
     canvas.blur(rng.uniform(0.1, 0.45))
 
-    film = detector.expose(canvas.sum, pixel, rng, (4.6, 5.2) if setting.clean else (3.7, 5.2))
+    quiet = (4.6, 5.6) if version == "D" else (3.7, 5.2)
+    film = detector.expose(canvas.sum, pixel, rng, (4.6, 5.2) if setting.clean else quiet)
     film = detector.vendor(film, pixel, rng) if version == "D" else detector.process(film, pixel, rng, style)
     facing = setting.facing or str(rng.choice(["left", "right"]))
     landmarks = spine.landmarks() / pixel - 0.5
@@ -174,6 +176,10 @@ def place(spine, canvas, rng, view="lumbar"):
         low = max(low, min(0.92, (reach - rng.uniform(-10, 70)) / height))
     goal = np.array([width * rng.uniform(0.22, 0.66), low * height])
     shift = np.array([goal[0], goal[1] - turned(anchor)[1]])
+    if view == "thoracolumbar":
+        centres = np.array([turned(quad).mean(0) for quad in spine.bodies.values()])
+        seen = np.abs(centres[:, 1] + shift[1] - height / 2) < height / 2
+        shift[0] -= centres[seen, 0].mean()
     return spine.moved(lambda points: turned(points) + shift)
 
 
@@ -203,8 +209,8 @@ def draw_outlined_skeleton(canvas, spine, rng, setting):
     """Generator D: all bones; returns the spine as projected."""
     shape, pixel = canvas.shape, canvas.pixel
     frail = float(np.clip(rng.beta(2, 2.2), 0, 1))
-    density = log_uniform(rng, 0.0022, 0.0105) * (1.25 - 0.6 * frail)
-    cortex = log_uniform(rng, 0.006, 0.03) * (1.15 - 0.35 * frail)
+    density = log_uniform(rng, 0.003, 0.0115) * (1.25 - 0.6 * frail)
+    cortex = log_uniform(rng, 0.01, 0.034) * (1.15 - 0.35 * frail)
     if setting.clean:
         density, cortex = max(density, 0.006), max(cortex, 0.012)
     beam = np.array([canvas.x.mean(), canvas.y.mean()]) + rng.normal(0, 30, 2)
@@ -212,7 +218,7 @@ def draw_outlined_skeleton(canvas, spine, rng, setting):
     spine, tilts, turns = scoliotic(spine, beam, divergence, rng)
     width = rng.uniform(40, 54) * spine.scale
     body = density * width
-    arch = body * rng.uniform(0.5, 1.6) + rng.uniform(0.02, 0.1)
+    arch = body * rng.uniform(0.7, 1.9) + rng.uniform(0.04, 0.14)
     tilt, turn = np.radians(rng.normal(0, 3)), np.radians(rng.normal(0, 4))
     look = {
         "density": density,
@@ -226,8 +232,8 @@ def draw_outlined_skeleton(canvas, spine, rng, setting):
         "arch": arch,
         "arch_wall": rng.uniform(0.1, 0.7),
         "arch_half": rng.uniform(14, 20) * spine.scale,
-        "pelvis": body * rng.uniform(0.3, 1.3),
-        "pelvis_line": log_uniform(rng, 0.05, 0.4),
+        "pelvis": body * rng.uniform(0.4, 1.2) + 0.04,
+        "pelvis_line": log_uniform(rng, 0.1, 0.55),
         "line": log_uniform(rng, 0.3, 1.4),
     }
     spurs = rng.uniform() < 0.4
@@ -250,6 +256,8 @@ def draw_outlined_skeleton(canvas, spine, rng, setting):
     pelvis.draw_wide_processes(canvas, spine, rng, look)
     for name in FROM_BELOW:
         quad = spine.bodies[name]
+        if canvas.window(quad, 60) is None:
+            continue
         own = {**look, "density": density * rng.uniform(0.88, 1.12), "cortex": cortex * rng.uniform(0.85, 1.15)}
         one = shape_of(name)
         outlined.draw_outlined(canvas, quad, rng, own, one)

@@ -1,4 +1,4 @@
-"""The bones of one imagined patient in millimetres: vertebral bodies from T5 to L5 and the sacrum.
+"""The bones of one imagined patient in millimetres: vertebral bodies from T1 to L5 and the sacrum.
 
 Frame: x grows towards the front of the patient, y grows downwards, angles turn as on the screen.
 A body is four corners in the order posterior-inferior, anterior-inferior, anterior-superior, posterior-superior.
@@ -22,7 +22,7 @@ BODY = {level: slice(4 * k, 4 * k + 4) for k, level in enumerate(LEVELS)}  # the
 BODIES = slice(0, 4 * len(LEVELS))
 PLATE = slice(4 * len(LEVELS), 4 * len(LEVELS) + 2)  # the upper end plate of S1
 COUNTED = slice(BODY["L1"].start, PLATE.stop)  # L1 to S1: what is measured; the levels above help to count
-FROM_BELOW = ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8", "T7", "T6", "T5")
+FROM_BELOW = ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8", "T7", "T6", "T5", "T4", "T3", "T2", "T1")
 # A displacement is named after the vertebra that slips: "L4" is the step between L4 and L5.
 SLIP_LEVELS = ("T12", "L1", "L2", "L3", "L4", "L5")
 
@@ -119,6 +119,15 @@ DISC_WEDGE = {
     "T6": (-2, 1.5),
     "T5": (-2, 1.5),
 }
+
+
+# Nobody measured T1 to T4 here: they go on as T5, getting smaller.
+for _above, _name in enumerate(("T4", "T3", "T2", "T1"), 1):
+    for _table in (NORMAL_OFFSET, DISC_HEIGHT, FRONT_TO_BACK_HEIGHT):
+        _table[_name] = _table["T5"]
+    DEPTH[_name] = (DEPTH["T5"][0] - 0.03 * _above, 0.05)
+    HEIGHT[_name] = HEIGHT["T5"] - 0.01 * _above
+    DISC_WEDGE[_name] = (-1.5 + 0.5 * _above, 1.5)
 
 
 def along(angle):

@@ -5,7 +5,7 @@ import numpy as np
 
 from .bones import direction
 from .geometry import along, upward
-from .outlines import draw_profile, outline_of
+from .outlines import draw_profile, outline_parts
 
 # Loss of height by kind: where an end plate sinks in, from back to front (0..1), and how wide the dent is.
 DENT = {"wedge": (0.78, 0.3), "biconcave": (0.48, 0.3), "crush": (0.5, 0.45), "burst": (0.55, 0.35)}
@@ -35,8 +35,8 @@ def profile_of(name, fracture, spur, rng):
 
 
 def draw_outlined(canvas, quad, rng, look, shape):
-    base = outline_of(quad, shape["profile"])
-    found = canvas.window(base, 10)
+    walls, plates = outline_parts(quad, shape["profile"])
+    found = canvas.window(walls + plates, 10)
     if found is None:
         return
     where = found[0]
@@ -45,7 +45,7 @@ def draw_outlined(canvas, quad, rng, look, shape):
     origin = (quad[0] + quad[3]) / 2
     depth = np.linalg.norm(quad[1] - quad[0])
     half = look["width"] / 2
-    slices = 9 if canvas.pixel > 0.6 else 21
+    slices = 7 if canvas.pixel > 0.6 else 21
     size = (where[0].stop - where[0].start, where[1].stop - where[1].start)
     inside, shell = np.zeros(size, np.float32), np.zeros(size, np.float32)
     corner = np.array([where[1].start, where[0].start])
@@ -55,7 +55,7 @@ def draw_outlined(canvas, quad, rng, look, shape):
     for position in (np.arange(slices) + 0.5) / slices * 2 - 1:
         side = position * half
         # the middle of an end plate is hollow, its rim is flat; the front is round, the back nearly straight
-        outline = outline_of(quad, shape["profile"], end_plates=1 - 0.85 * position**2)
+        outline = walls + plates * (1 - 0.85 * position**2)
         reach = (1 - abs(position) ** 3.0) ** 0.42
         depth_along = (outline - origin) @ forward
         outline = outline + np.outer((reach - 1) * np.clip(depth_along, 0, None) + (1 - reach) * depth * 0.14, forward)

@@ -26,17 +26,19 @@ def draw_profile(level, rng, spread=1.0):
     return (mean + scores @ known["components"]).reshape(4, known["samples"])
 
 
-def outline_of(quad, profile, end_plates=1.0, walls=1.0):
-    """Closed outline around four corners; end plates and walls may be flattened or deepened."""
+def outline_parts(quad, profile):
+    """The outline with straight end plates, and what end plates add to it, both (n, 2): their sum is the outline."""
     depth = (np.linalg.norm(quad[1] - quad[0]) + np.linalg.norm(quad[2] - quad[3])) / 2
-    centre, points = quad.mean(0), []
-    t = (np.arange(1, profile.shape[1] + 1) / (profile.shape[1] + 1))[:, None]
-    for side, (start, end) in enumerate(((0, 1), (1, 2), (2, 3), (3, 0))):
-        a, b = quad[start], quad[end]
-        out = np.array([b[1] - a[1], a[0] - b[0]]) / max(np.linalg.norm(b - a), 1e-6)
-        if out @ ((a + b) / 2 - centre) < 0:
-            out = -out
-        factor = end_plates if side in (0, 2) else walls
-        points.append(a[None])
-        points.append(a + (b - a) * t + out * (profile[side] * factor * depth)[:, None])
-    return np.concatenate(points)
+    t = np.arange(profile.shape[1] + 1) / (profile.shape[1] + 1)
+    ends = quad[[1, 2, 3, 0]]
+    straight = quad[:, None] + (ends - quad)[:, None] * t[None, :, None]
+    out = (ends - quad)[:, ::-1] * [1, -1]
+    out = out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-6)
+    inward = (out * ((quad + ends) / 2 - quad.mean(0))).sum(1) < 0
+    out[inward] *= -1
+    away = np.zeros_like(straight)
+    away[:, 1:] = out[:, None] * (profile * depth)[..., None]
+    walls, plates = away.copy(), away.copy()
+    walls[[0, 2]] = 0
+    plates[[1, 3]] = 0
+    return (straight + walls).reshape(-1, 2), plates.reshape(-1, 2)

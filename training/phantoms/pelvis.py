@@ -20,6 +20,16 @@ HIP = np.array([24.0, 103.0])
 ALA = np.array([(-30, -8), (-16, -6), (4, 0), (16, 6), (14, 18), (4, 30), (-8, 44), (-24, 50), (-34, 30), (-36, 8)], float)
 
 
+def uneven_line(canvas, curve, width, amount, rng):
+    """A bony edge shows where the beam grazes it and fades elsewhere."""
+    pieces = max(2, len(curve) // 8)
+    strength = np.clip(np.interp(np.linspace(0, 1, pieces), np.linspace(0, 1, 5), rng.uniform(-0.5, 1.3, 5)), 0, 1)
+    ends = np.linspace(0, len(curve) - 1, pieces + 1).astype(int)
+    for gain, first, last in zip(strength, ends, ends[1:]):
+        if gain > 0.03 and last > first:
+            canvas.line(curve[first : last + 1], width, amount * gain)
+
+
 class Frame:
     """Carries points of the tables into the film for one side of the pelvis."""
 
@@ -64,7 +74,7 @@ def draw_pelvis_layer(canvas, spine, rng, look):
             (arcuate[rng.integers(0, 12) :], rng.uniform(1.4, 4), rng.uniform(0.4, 1.6)),
             (smooth_curve(frame(wobble(JOINT), side), 30), rng.uniform(0.8, 2), rng.uniform(0, 0.7)),
         ):
-            canvas.line(curve, width, line * gain)
+            uneven_line(canvas, curve, width, line * gain, rng)
         draw_hip(canvas, frame(HIP + rng.normal(0, 2.5, 2), side), spine.scale, rng, strong, line)
 
 
@@ -76,7 +86,7 @@ def draw_hip(canvas, hip, scale, rng, strong, line):
     radius = np.sqrt(distance)
     canvas.sum[where] += (
         strong * rng.uniform(0.5, 1.8) * np.sqrt(np.clip(1 - distance, 0, 1))
-        + line * rng.uniform(0.2, 0.9) * np.exp(-(((radius - 0.98) / 0.035) ** 2))
+        + line * rng.uniform(0.2, 0.9) * np.exp(-(((radius - 0.98) / 0.035) ** 2)) * rng.uniform(0, 1)
         + line * rng.uniform(0.4, 1.4) * np.exp(-(((radius - 1.16) / 0.05) ** 2)) * (canvas.y[where[0]] < hip[1] + 12)
     ).astype(np.float32)
     end = hip + np.array([rng.uniform(-25, 25), rng.uniform(55, 90)])
@@ -90,8 +100,8 @@ def draw_sacrum_layer(canvas, arches, spine, rng, look, shape):
     for number, quad in enumerate(bodies):
         own = {
             **look,
-            "density": look["density"] * fade * rng.uniform(0.8, 1.1) * 0.94**number,
-            "cortex": look["cortex"] * fade * (1.0 if number == 0 else rng.uniform(0.35, 0.9)) * 0.9**number,
+            "density": look["density"] * fade * rng.uniform(0.8, 1.1) * (1.0 if number == 0 else 0.6),
+            "cortex": look["cortex"] * fade * (1.0 if number == 0 else rng.uniform(0.15, 0.7)) * 0.9**number,
             "width": wide * 0.92**number,
         }
         draw_outlined(canvas, quad, rng, own, {**shape, "profile": profile_of("L5", None, (0, 0), rng) * (0.9 if number == 0 else 0.6), "crush": 0})
@@ -102,11 +112,12 @@ def draw_sacrum_layer(canvas, arches, spine, rng, look, shape):
     front_line = smooth_curve([bodies[0][2]] + [quad[1] for quad in bodies], 50)
     back_line = smooth_curve([bodies[0][3]] + [quad[0] for quad in bodies], 50)
     line = look["pelvis_line"]
-    canvas.line(front_line, rng.uniform(0.8, 2), line * rng.uniform(0.1, 0.8))
-    canvas.line(back_line, rng.uniform(0.8, 1.8), line * rng.uniform(0.1, 0.7))
+    uneven_line(canvas, front_line, rng.uniform(0.8, 2), line * rng.uniform(0.2, 1.0), rng)
+    uneven_line(canvas, back_line, rng.uniform(0.8, 1.8), line * rng.uniform(0.1, 0.8), rng)
     if spine.variant.kind == "usual" or rng.uniform() < 0.7:
-        mass = np.concatenate([front_line[14:], back_line[::-1][:-12]])
-        canvas.fill(mass, look["density"] * wide * rng.uniform(0.05, 0.5), soften=rng.uniform(0.8, 2.5))
+        start = rng.integers(5, 13)  # S1 and S2 are one bone beside the remnant of their disc
+        mass = np.concatenate([front_line[start:], back_line[::-1][:-start]])
+        canvas.fill(mass, look["density"] * wide * rng.uniform(0.2, 0.9), soften=rng.uniform(0.8, 2.5))
     tip = [bodies[-1][:2].mean(0)]
     heading = direction(bodies[-1]) + np.pi / 2 - rng.uniform(-0.1, 0.5)
     for _ in range(3):  # the coccyx
@@ -120,7 +131,7 @@ def draw_sacrum_layer(canvas, arches, spine, rng, look, shape):
         side = {"scale": 1 + sign * 0.03, "shift": rng.normal(0, 2.5, 2)}
         curve = smooth_curve(frame(np.vstack([ala, ala[:1]]), side), 70)
         canvas.fill(curve, look["pelvis"] * rng.uniform(0.1, 1.1), soften=rng.uniform(0.5, 3))
-        canvas.line(curve[: rng.integers(20, 45)], rng.uniform(0.9, 2.4), line * rng.uniform(0.1, 0.9))
+        uneven_line(canvas, curve[: rng.integers(20, 45)], rng.uniform(0.9, 2.4), line * rng.uniform(0.1, 0.9), rng)
     # behind: canal, median crest with its bumps, facets of S1
     rear = [top[3] + back * rng.uniform(13, 20) * spine.scale + upward(angle) * rng.uniform(-6, 5)]
     for quad in bodies[:4]:
@@ -153,7 +164,7 @@ def draw_wide_processes(canvas, spine, rng, look):
         points = centre + (np.outer(shape[:, 0], along(angle)) + np.outer(shape[:, 1], upward(angle))) * depth
         curve = smooth_curve(np.vstack([points, points[:1]]), 50)
         canvas.fill(curve, look["pelvis"] * rng.uniform(0.5, 1.4), soften=rng.uniform(0.4, 1.5))
-        canvas.line(curve, rng.uniform(0.8, 2), look["pelvis_line"] * rng.uniform(0.2, 0.9))
+        uneven_line(canvas, curve, rng.uniform(0.8, 2), look["pelvis_line"] * rng.uniform(0.3, 1.1), rng)
         if rng.uniform() < 0.6:
             joint = centre + (np.outer([-0.25, 0.2], along(angle)) + np.outer([-0.55, -0.5], upward(angle))) * depth
             canvas.line(joint, rng.uniform(0.8, 1.8), -look["pelvis_line"] * rng.uniform(0.3, 1))
