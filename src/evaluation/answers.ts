@@ -6,17 +6,29 @@ const interval = z.tuple([finite, finite]);
 
 const answer = z.strictObject({
   file: z.string().min(1),
-  /** The picture was refused; counts as abstention, never as a wrong answer and never as a right one. */
+  /** The picture was changed in this known way before it was read; places are told in the original's pixels. */
+  variation: z.string().min(1).exactOptional(),
+  /** The picture was refused; counts as abstention, never as right or wrong. Landmarks then are where the model looked. */
   abstained: z.string().min(1).exactOptional(),
   /** By label; the highest is the answer. */
   scores: z.record(z.string(), finite).exactOptional(),
   /** Of a sorting that has no names yet. */
   cluster: z.string().min(1).exactOptional(),
   boxes: z
-    .array(z.strictObject({ label: z.string().min(1), box: z.tuple([finite, finite, finite, finite]), score: finite }))
+    .array(
+      z.strictObject({
+        label: z.string().min(1),
+        box: z.tuple([finite, finite, finite, finite]),
+        score: finite,
+        /** False: below the model's own operating point, told for curves only. Left out: a threshold decides. */
+        called: z.boolean().exactOptional(),
+      }),
+    )
     .exactOptional(),
   values: z.record(z.string(), z.strictObject({ value: finite, interval: interval.exactOptional() })).exactOptional(),
   grades: z.record(z.string(), z.string().min(1)).exactOptional(),
+  /** By concept and place, such as `spondylolisthesis@L4/L5`: the conclusion in a word or two. */
+  findings: z.record(z.string(), z.string().min(1)).exactOptional(),
   landmarks: z.record(z.string(), z.tuple([finite, finite])).exactOptional(),
   milliseconds: finite.exactOptional(),
   /** An error code: the picture could not be read at all. Counted apart from abstention. */

@@ -1,5 +1,6 @@
 /** From a data manifest and answers to a report: every section that the data's columns allow, real and synthetic apart. */
 import type { Answer } from './answers.ts';
+import { boxOperatingPoint, withCalls, type BoxRule } from './box-threshold.ts';
 import type { BootstrapOptions } from './intervals.ts';
 import type { OperatingRule } from './operating-point.ts';
 import { pairUp, patientsOf, type Pair } from './pair.ts';
@@ -14,9 +15,12 @@ import {
 } from './sections/classification.ts';
 import { clusterSection } from './sections/clusters.ts';
 import { comparisonSection } from './sections/comparison.ts';
-import { detectionPrimary, detectionSection } from './sections/detection.ts';
+import { contactSheetSection } from './sections/contact-sheet.ts';
+import { alarmPrimary, detectionPrimary, detectionSection } from './sections/detection.ts';
+import { falseAcceptanceSection } from './sections/false-acceptance.ts';
 import { landmarkPrimary, landmarkSection, type Yardstick } from './sections/landmarks.ts';
 import { gradeSections, measurementPrimary, measurementSections } from './sections/measurement.ts';
+import { selfConsistencySection } from './sections/self-consistency.ts';
 import { subgroupSection, type Primary } from './sections/subgroups.ts';
 import type { TruthRow } from './truth.ts';
 
@@ -26,7 +30,12 @@ export type EvaluationOptions = BootstrapOptions & {
   readonly threshold?: number;
   readonly iou?: number;
   readonly boxThreshold?: number;
+  readonly boxRule?: BoxRule;
   readonly yardstick?: Yardstick;
+  /** Only landmarks of these parts (`L4`) are compared. */
+  readonly names?: readonly string[];
+  /** Every picture is put on the page. */
+  readonly contactSheet?: boolean;
 };
 
 export type Entrant = {
@@ -77,37 +86,68 @@ function sectionsOf(
   { entrant, compareWith }: EvaluationInput,
   options: EvaluationOptions,
 ): Section[] {
-  const test = pairs.filter(({ row }) => row.kind === kind && row.split === 'test');
-  if (test.length === 0) return [];
+  const settled = settleBoxes(kind, pairs, options);
+  const all = settled.pairs.filter(({ row }) => row.kind === kind && row.split === 'test');
+  const foreign = all.filter(({ row }) => row.expect === 'abstain');
+  const test = all.filter(({ row }) => row.expect === 'read');
+  const refusals = falseAcceptanceSection(kind, foreign);
+  if (test.length === 0) return refusals === undefined ? [] : [refusals];
   const validation = pairs.filter(({ row }) => row.kind === kind && row.split === 'validation');
-  const boxes = {
-    ...options,
-    ...(options.boxThreshold !== undefined && { threshold: options.boxThreshold }),
-  };
   const positive = options.positive ?? positiveOf(labelsOf(classified(test)));
   const threshold = options.threshold ?? entrant.thresholds?.[positive];
   const primary = primaryOf(test, options);
   const sections = [
     abstentionSection(kind, test),
+    refusals,
     classificationSection(kind, test, validation, { ...options, ...(threshold !== undefined && { threshold }) }),
     clusterSection(kind, test, options),
-    detectionSection(kind, test, boxes),
+    detectionSection(kind, test, { ...options, says: settled.says }),
     landmarkSection(kind, test, options),
     ...measurementSections(kind, test, options),
     ...gradeSections(kind, test, options),
+    selfConsistencySection(kind, test, options),
     primary && subgroupSection(kind, test, primary, options),
-    primary &&
-      rivals &&
-      compareWith &&
-      comparisonSection(
-        kind,
-        nameApart(entrant.model, compareWith.model),
-        test.map((first) => ({ first, second: rivals.find(({ row }) => row === first.row)! })),
-        primary,
-        options,
-      ),
+    ...(rivals && compareWith ? rivalSections(kind, test, rivals, [entrant.model, compareWith.model], options) : []),
+    options.contactSheet === true ? contactSheetSection(kind, test) : undefined,
   ];
   return sections.filter((section) => section !== undefined);
+}
+
+/** The second model's own boxes, and both on the same pictures; each has its own operating point. */
+function rivalSections(
+  kind: DataKind,
+  test: readonly Pair[],
+  rivals: readonly Pair[],
+  models: readonly [ModelStatement, ModelStatement],
+  options: EvaluationOptions,
+): (Section | undefined)[] {
+  const primary = primaryOf(test, options);
+  if (primary === undefined) return [];
+  const settled = settleBoxes(kind, rivals, options);
+  const byFile = new Map(settled.pairs.map((pair) => [pair.row.file, pair]));
+  const compared = test.map((first) => ({ first, second: byFile.get(first.row.file)! }));
+  const names = nameApart(...models);
+  const boxes = detectionSection(
+    kind,
+    compared.map(({ second }) => second),
+    { ...options, says: settled.says },
+  );
+  return [
+    boxes && { ...boxes, title: `${boxes.title}: ${names[1]}` },
+    comparisonSection(kind, names, compared, boxes === undefined ? [primary] : [primary, alarmPrimary], options),
+  ];
+}
+
+/** Pictures of one kind with their boxes called or not: by the model, or by a score chosen on validation pictures. */
+function settleBoxes(kind: DataKind, pairs: readonly Pair[], options: EvaluationOptions) {
+  const own = pairs.filter(({ row }) => row.kind === kind);
+  const of = (split: 'test' | 'validation') => own.filter(({ row }) => row.split === split && row.boxes !== undefined);
+  const point = boxOperatingPoint(of('test'), of('validation'), {
+    ...(options.boxThreshold !== undefined && { given: options.boxThreshold }),
+    ...(options.boxRule !== undefined && { rule: options.boxRule }),
+    ...(options.iou !== undefined && { iou: options.iou }),
+  });
+  return { pairs: withCalls(own, point), says: point.says };
 }
 
 /** Versions of one pack are told apart by their version, packs by their name. */
@@ -118,10 +158,7 @@ function primaryOf(test: readonly Pair[], options: EvaluationOptions): Primary |
   const cases = classified(test);
   if (cases.length > 0) return classificationPrimary(labelsOf(cases), options.positive);
   if (test.some(({ row }) => row.boxes !== undefined))
-    return detectionPrimary({
-      ...(options.iou !== undefined && { iou: options.iou }),
-      ...(options.boxThreshold !== undefined && { threshold: options.boxThreshold }),
-    });
+    return detectionPrimary(options);
   if (test.some(({ row }) => row.landmarks !== undefined)) return landmarkPrimary(options);
   const quantity = test.flatMap(({ row }) => Object.keys(row.values))[0]?.split('@')[0];
   return quantity === undefined ? undefined : measurementPrimary(quantity);

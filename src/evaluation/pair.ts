@@ -4,12 +4,27 @@ import { patientBootstrap, type BootstrapOptions, type Interval } from './interv
 import type { Figure } from './report.ts';
 import type { TruthRow } from './truth.ts';
 
-export type Pair = { readonly row: TruthRow; readonly answer: Answer };
+export type Pair = {
+  readonly row: TruthRow;
+  readonly answer: Answer;
+  /** Of the same picture, changed in known ways. */
+  readonly varied?: readonly Answer[];
+};
 
 /** A picture that was not answered at all is a failure: leaving it out would flatter the model. */
 export function pairUp(rows: readonly TruthRow[], answers: readonly Answer[]): Pair[] {
-  const byFile = new Map(answers.map((answer) => [answer.file, answer]));
-  return rows.map((row) => ({ row, answer: byFile.get(row.file) ?? { file: row.file, failed: 'no-answer' } }));
+  const byFile = Map.groupBy(answers, ({ file }) => file);
+  return rows.map((row) => {
+    const own = byFile.get(row.file) ?? [];
+    // Should a file answer one picture twice, the last answer counts.
+    const answer = own.findLast(({ variation }) => variation === undefined);
+    const varied = own.filter(({ variation }) => variation !== undefined);
+    return {
+      row,
+      answer: answer ?? { file: row.file, failed: 'no-answer' },
+      ...(varied.length > 0 && { varied }),
+    };
+  });
 }
 
 export const answered = (pairs: readonly Pair[]): Pair[] =>

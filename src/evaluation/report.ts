@@ -56,6 +56,9 @@ export type Plot =
 /** A picture for the page, already small; shown with its caption. */
 export type Picture = { readonly caption: string; readonly pngBase64: string };
 
+/** `variation`: the picture as it is, with what was said of it before and after that change. */
+export type WorthALook = { readonly file: string; readonly why: string; readonly variation?: string };
+
 export type Section = {
   readonly title: string;
   readonly kind: DataKind;
@@ -67,7 +70,9 @@ export type Section = {
   readonly tables: readonly Table[];
   readonly plots: readonly Plot[];
   /** Pictures worth a look: whoever has their pixels may turn them into `pictures`. */
-  readonly worthALook?: readonly { readonly file: string; readonly why: string }[];
+  readonly worthALook?: readonly WorthALook[];
+  /** All of these belong on the page, not only the first few. */
+  readonly showsAll?: true;
   readonly pictures?: readonly Picture[];
 };
 

@@ -12,6 +12,8 @@ export type TruthRow = {
   readonly patient: string;
   readonly kind: DataKind;
   readonly split: Split;
+  /** `abstain`: a picture of something else, which the model must refuse. */
+  readonly expect: 'read' | 'abstain';
   /** Classification: the one right label. */
   readonly label?: string;
   /** Detection: an empty list is a picture with nothing to find, undefined one without drawn boxes. */
@@ -20,6 +22,8 @@ export type TruthRow = {
   readonly values: Readonly<Record<string, number>>;
   /** By name, such as `grade@L4/L5`; a grade is a word. */
   readonly grades: Readonly<Record<string, string>>;
+  /** By the same names as `values`: the standard deviation of the truth itself, such as that between readers. */
+  readonly scatter: Readonly<Record<string, number>>;
   readonly landmarks?: Landmarks;
   /** Sex, age band, scanner, site and whatever the manifest names `group:…`. */
   readonly groups: Readonly<Record<string, string>>;
@@ -62,10 +66,12 @@ function truthRow(row: CsvRow, { kind, landmarksOf }: TruthOptions): TruthRow {
     patient: row['patient'] || file,
     kind: oneOf(row, 'kind', ['real', 'synthetic'] as const, kind),
     split: oneOf(row, 'split', ['validation', 'test'] as const, 'test', { val: 'validation', valid: 'validation' }),
+    expect: oneOf(row, 'expect', ['read', 'abstain'] as const, 'read'),
     ...(row['label'] ? { label: row['label'] } : {}),
     ...(row['boxes'] === undefined ? {} : { boxes: boxesOf(row) }),
     values: named(row, 'value:', (text, column) => number(row, column, text)),
     grades: named(row, 'grade:', (text) => text),
+    scatter: named(row, 'scatter:', (text, column) => number(row, column, text)),
     ...(landmarks && landmarksOf ? { landmarks: landmarksOf(landmarks) } : {}),
     groups: groupsOf(row),
     hints: {

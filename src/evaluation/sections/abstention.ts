@@ -1,7 +1,7 @@
 /** How often nothing was said, and why: a model that refuses every hard picture can look perfect on the rest. */
 import { share } from '../counts.ts';
-import { patientsOf, type Pair } from '../pair.ts';
-import { figureOf, type DataKind, type Section } from '../report.ts';
+import { answered, patientsOf, type Pair } from '../pair.ts';
+import { figureOf, type Cell, type DataKind, type Section } from '../report.ts';
 
 export function abstentionSection(kind: DataKind, pairs: readonly Pair[]): Section {
   const refused = pairs.filter(({ answer }) => answer.abstained !== undefined);
@@ -30,9 +30,24 @@ export function abstentionSection(kind: DataKind, pairs: readonly Pair[]): Secti
             },
           ]),
     ],
-    tables: [...countTable('Why refused', reasons, refused.length), ...countTable('Why failed', codes, failed.length)],
+    tables: [
+      ...countTable('Why refused', reasons, refused.length),
+      ...countTable('Why failed', codes, failed.length),
+      ...byGroup(pairs),
+    ],
     plots: [],
   };
+}
+
+function byGroup(pairs: readonly Pair[]) {
+  const names = [...new Set(pairs.flatMap(({ row }) => Object.keys(row.groups)))].sort();
+  return names.map((name) => ({
+    title: `Read, by ${name}`,
+    columns: [name, 'read'],
+    rows: [...Map.groupBy(pairs, ({ row }) => row.groups[name] ?? '(not stated)')]
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([value, members]): Cell[] => [value, figureOf('read', share(answered(members).length, members.length))]),
+  }));
 }
 
 function countTable(title: string, groups: ReadonlyMap<string, readonly Pair[]>, of: number) {

@@ -4,7 +4,7 @@ import { oneAgainstRest } from '../curves.ts';
 import { compareAucs } from '../delong.ts';
 import { judge } from '../detection.ts';
 import { patientBootstrap, type BootstrapOptions } from '../intervals.ts';
-import { patientsOf, type Pair } from '../pair.ts';
+import { answered, patientsOf, type Pair } from '../pair.ts';
 import type { Cell, DataKind, Section, Table } from '../report.ts';
 import { best, classified, labelsOf, positiveOf } from './classification.ts';
 import type { Primary } from './subgroups.ts';
@@ -15,17 +15,20 @@ export function comparisonSection(
   kind: DataKind,
   names: readonly [first: string, second: string],
   compared: readonly Compared[],
-  primary: Primary,
+  primaries: readonly Primary[],
   options: BootstrapOptions = {},
 ): Section {
-  const figures = (sample: readonly Compared[]) => {
-    const [first, second] = [primary.of(sample.map((one) => one.first)), primary.of(sample.map((one) => one.second))];
-    return {
-      [`${primary.name} of ${names[0]}`]: first,
-      [`${primary.name} of ${names[1]}`]: second,
-      difference: first - second,
-    };
-  };
+  const figures = (sample: readonly Compared[]): Record<string, number> =>
+    Object.fromEntries(
+      primaries.flatMap(({ name, of }, index) => {
+        const [first, second] = [of(sample.map((one) => one.first)), of(sample.map((one) => one.second))];
+        return [
+          [`${name} of ${names[0]}`, first],
+          [`${name} of ${names[1]}`, second],
+          [index === 0 ? 'difference' : `difference of ${name}`, first - second],
+        ];
+      }),
+    );
   const intervals = patientBootstrap(compared, ({ first }) => first.row.patient, figures, options);
   const firsts = compared.map(({ first }) => first);
   return {
@@ -37,7 +40,7 @@ export function comparisonSection(
     figures: Object.entries(figures(compared)).map(([name, value]) => ({
       name,
       value,
-      interval: intervals[name as keyof typeof intervals]!,
+      interval: intervals[name]!,
       by: 'bootstrap by patient',
     })),
     tables: [...delongTable(names, compared), ...mcNemarTable(names, compared)],
@@ -120,9 +123,10 @@ function mcNemarTable(names: readonly [string, string], compared: readonly Compa
   ];
 }
 
-/** For each true box whether it was found, in the order of the manifest. */
-function boxesFound({ row, answer }: Pair): boolean[] {
-  return (row.boxes ?? []).map((box) => judge({ truth: [box], found: answer.boxes ?? [] }).some(({ right }) => right));
+/** For each true box whether it was found, in the order of the manifest; what was refused was not. */
+function boxesFound(pair: Pair): boolean[] {
+  const found = answered([pair]).flatMap(({ answer }) => answer.boxes ?? []).filter(({ called }) => called !== false);
+  return (pair.row.boxes ?? []).map((box) => judge({ truth: [box], found }).some(({ right }) => right));
 }
 
 const pText = (p: number): string => (p < 0.0001 ? '< 0.0001' : p.toFixed(4));

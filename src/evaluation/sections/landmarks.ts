@@ -4,16 +4,24 @@ import type { BootstrapOptions } from '../intervals.ts';
 import { mean, median, quantile } from '../intervals.ts';
 import { distances, type Landmarks } from '../landmarks.ts';
 import { answered, withIntervals, type Pair } from '../pair.ts';
-import { figureOf, type DataKind, type Section } from '../report.ts';
+import { figureOf, type Cell, type DataKind, type Figure, type Section, type Table } from '../report.ts';
+import { bestShift } from '../whole-levels.ts';
 
 /** A length of known size in every picture, where no pixel size is known: `{ from, to, millimetres }`. */
 export type Yardstick = { readonly from: string; readonly to: string; readonly millimetres: number };
-export type LandmarkOptions = BootstrapOptions & { readonly yardstick?: Yardstick };
+export type LandmarkOptions = BootstrapOptions & {
+  readonly yardstick?: Yardstick;
+  /** Only landmarks of these parts, such as `L4`, are compared. */
+  readonly names?: readonly string[];
+};
 
+type Distance = { readonly name: string; readonly value: number };
 type Compared = {
   readonly pair: Pair;
   readonly named: boolean;
-  readonly errors: readonly { name: string; value: number }[];
+  readonly errors: readonly Distance[];
+  /** Under the names of the vertebrae so many further down that fit best; only where parts are vertebrae. */
+  readonly shifted?: { readonly levels: number; readonly errors: readonly Distance[] };
 };
 
 export function landmarkSection(
@@ -23,100 +31,209 @@ export function landmarkSection(
 ): Section | undefined {
   const withTruth = test.filter(({ row }) => row.landmarks !== undefined);
   if (withTruth.length === 0) return undefined;
-  const compare = (pairs: readonly Pair[]): Compared[] =>
-    answered(pairs).flatMap((pair) => {
-      const { landmarks } = pair.row;
-      if (landmarks === undefined || pair.answer.landmarks === undefined) return [];
-      const size = pixelSize(pair, options.yardstick);
-      // Without its yardstick in view a picture has names, yet no lengths.
-      const errors = (Number.isFinite(size) ? distances({ truth: landmarks, found: pair.answer.landmarks }) : []).map(
-        ({ name, pixels }) => ({
-          name,
-          value: pixels * size,
-        }),
-      );
-      return [{ pair, named: namesHold(landmarks, pair.answer.landmarks), errors }];
-    });
-  const compared = compare(withTruth);
+  const compare = (pairs: readonly Pair[]): Compared[] => pairs.flatMap((pair) => compared(pair, options));
+  const read = compare(answered(withTruth));
   const allMillimetres = withTruth.every(
     ({ row }) => options.yardstick !== undefined || row.hints.spacing !== undefined,
   );
   const unit = allMillimetres ? 'mm' : 'pixels';
-  const named = compared.filter((one) => one.named);
-  const names = [...new Set(compared.flatMap(({ errors }) => errors.map(({ name }) => name)))];
+  const named = read.filter((one) => one.named);
+  const wrong = read.filter((one) => !one.named);
+  const refused = compare(withTruth.filter(({ answer }) => answer.abstained !== undefined));
   return {
     title: 'Landmarks',
     kind,
     images: withTruth.length,
     patients: new Set(withTruth.map(({ row }) => row.patient)).size,
-    says:
-      `Distances in ${unit}` +
-      (options.yardstick === undefined
-        ? '. '
-        : `, taking ${options.yardstick.from} to ${options.yardstick.to} as ${options.yardstick.millimetres} mm in every picture. `) +
-      'Names are right when every named part lies nearer to its own true part than to any other.',
+    says: saysOf(unit, options),
     figures: [
-      figureOf('read', share(compared.length, withTruth.length)),
-      figureOf('names right, of those read', share(named.length, compared.length)),
-      ...withIntervals(withTruth, (sample) => spread(compare(sample), 'read pictures'), options, unit),
+      figureOf('read', share(read.length, withTruth.length)),
+      figureOf('names right, of those read', share(named.length, read.length)),
       ...withIntervals(
-        withTruth,
-        (sample) =>
-          spread(
-            compare(sample).filter((one) => one.named),
-            'with names right',
-          ),
+        answered(withTruth),
+        (sample) => {
+          const all = compare(sample);
+          return {
+            ...spread(all, 'read pictures'),
+            ...spread(
+              all.filter((one) => one.named),
+              'with names right',
+            ),
+          };
+        },
         options,
         unit,
       ),
     ],
     tables: [
+      ...inPercent(answered(withTruth), compare, options),
+      ...hadTheyBeenRead(withTruth, compare, unit, options),
+      ...levelsOff(read, refused),
       {
         title: 'By landmark',
-        columns: ['landmark', 'pictures', `mean, ${unit}`, `median, ${unit}`],
-        rows: names.map((name) => {
-          const own = compared.flatMap(({ errors }) =>
-            errors.filter((one) => one.name === name).map(({ value }) => value),
-          );
-          return [name, own.length, { name, value: mean(own), unit: '' }, { name, value: median(own), unit: '' }];
-        }),
+        columns: ['landmark', 'pictures', `mean, ${unit}`, `median, ${unit}`, `95th percentile, ${unit}`],
+        rows: namesIn(read).map((name) => byName(name, read)),
       },
-      ...(named.length === compared.length
+      ...(wrong.length === 0
         ? []
         : [
             {
               title: 'Pictures with wrong names',
               columns: ['picture', `mean distance, ${unit}`],
-              rows: compared
-                .filter((one) => !one.named)
-                .map(({ pair, errors }) => [
-                  pair.row.file,
-                  { name: 'mean', value: mean(errors.map(({ value }) => value)), unit: '' },
-                ]),
+              rows: wrong.map(({ pair, errors }): Cell[] => [pair.row.file, cell(mean(valuesOf(errors)))]),
             },
           ]),
     ],
     plots: [],
-    worthALook: worthALook(compared, unit),
+    worthALook: worthALook(read, refused, unit),
   };
 }
 
-/** Every picture with wrong names, and the five of the others that are furthest off. */
-function worthALook(compared: readonly Compared[], unit: string) {
-  const off = ({ errors }: Compared): number => mean(errors.map(({ value }) => value));
-  const sorted = compared.toSorted((a, b) => off(b) - off(a));
-  const entry = (one: Compared) => ({
-    file: one.pair.row.file,
-    why: `${one.named ? 'names right' : 'names wrong'}, mean distance ${off(one).toFixed(1)} ${unit}`,
-  });
-  return [...sorted.filter((one) => !one.named), ...sorted.filter((one) => one.named).slice(0, 5)].map(entry);
+function saysOf(unit: string, { yardstick, names }: LandmarkOptions): string {
+  const taken =
+    yardstick === undefined
+      ? ''
+      : `, taking ${yardstick.from} to ${yardstick.to} as ${yardstick.millimetres} mm in every picture`;
+  return (
+    `Distances in ${unit}${taken}. ` +
+    (names === undefined ? '' : `Compared are ${names.join(', ')} alone. `) +
+    'Names are right when every named part lies nearer to its own true part than to any other.'
+  );
 }
 
-function spread(compared: readonly Compared[], where: string): Record<string, number> {
-  const values = compared.flatMap(({ errors }) => errors.map(({ value }) => value)).sort((a, b) => a - b);
+function compared(pair: Pair, options: LandmarkOptions): Compared[] {
+  const wanted = ([name]: [string, unknown]): boolean =>
+    options.names === undefined || options.names.includes(name.split('.')[0]!);
+  if (pair.row.landmarks === undefined || pair.answer.landmarks === undefined) return [];
+  const truth: Landmarks = Object.fromEntries(Object.entries(pair.row.landmarks).filter(wanted));
+  const found: Landmarks = Object.fromEntries(Object.entries(pair.answer.landmarks).filter(wanted));
+  const size = pixelSize(pair, options.yardstick);
+  // Without its yardstick in view a picture has names, yet no lengths.
+  const lengths = (of: Landmarks): Distance[] =>
+    Number.isFinite(size)
+      ? distances({ truth, found: of }).map(({ name, pixels }) => ({ name, value: pixels * size }))
+      : [];
+  const shift = bestShift(truth, pair.answer.landmarks);
+  return [
+    {
+      pair,
+      named: namesHold(truth, found),
+      errors: lengths(found),
+      ...(shift && { shifted: { levels: shift.levels, errors: lengths(shift.landmarks) } }),
+    },
+  ];
+}
+
+type Compare = (pairs: readonly Pair[]) => Compared[];
+
+const valuesOf = (errors: readonly Distance[]): number[] => errors.map(({ value }) => value);
+const valuesIn = (all: readonly Compared[]): number[] => all.flatMap(({ errors }) => valuesOf(errors));
+const namesIn = (all: readonly Compared[]): string[] => [
+  ...new Set(all.flatMap(({ errors }) => errors.map(({ name }) => name))),
+];
+const cell = (value: number): Figure => ({ name: '', value, unit: '' });
+
+function byName(name: string, all: readonly Compared[]): Cell[] {
+  const own = all.flatMap(({ errors }) => valuesOf(errors.filter((one) => one.name === name))).sort((a, b) => a - b);
+  return [name, own.length, cell(mean(own)), cell(quantile(own, 0.5)), cell(quantile(own, 0.95))];
+}
+
+/** A person's own length is what an error is large or small against. */
+function inPercent(pairs: readonly Pair[], compare: Compare, options: LandmarkOptions): Table[] {
+  const { yardstick } = options;
+  if (yardstick === undefined || pairs.length === 0) return [];
+  const percent = (sample: readonly Pair[]): Record<string, number> =>
+    Object.fromEntries(
+      Object.entries(spread(compare(sample), 'read pictures')).map(([name, value]) => [
+        name,
+        (100 * value) / yardstick.millimetres,
+      ]),
+    );
+  return [
+    {
+      title: `In percent of ${yardstick.from} to ${yardstick.to}`,
+      columns: ['figure', '%'],
+      rows: withIntervals(pairs, percent, options, '').map((figure): Cell[] => [figure.name, figure]),
+    },
+  ];
+}
+
+/** A gate can be right to refuse and the places right all the same: both must be seen, never mixed. */
+function hadTheyBeenRead(pairs: readonly Pair[], compare: Compare, unit: string, options: LandmarkOptions): Table[] {
+  const refused = pairs.filter(({ answer }) => answer.abstained !== undefined && answer.landmarks !== undefined);
+  const read = answered(pairs);
+  const isShifted = compare([...read, ...refused]).some(({ shifted }) => shifted !== undefined && shifted.levels !== 0);
+  if (refused.length === 0 && !isShifted) return [];
+  const columns = ['mean', 'median', '95th percentile', 'mean after the best shift', 'median after the best shift'];
+  const shown = isShifted ? columns : columns.slice(0, 3);
+  const row = (title: string, group: readonly Pair[]): Cell[] => {
+    const all = compare(group);
+    const figures = withIntervals(
+      group,
+      (sample) => {
+        const again = compare(sample);
+        const own = valuesIn(again).sort((a, b) => a - b);
+        const best = again.flatMap(({ shifted, errors }) => valuesOf(shifted?.errors ?? errors));
+        const values = [mean(own), quantile(own, 0.5), quantile(own, 0.95), mean(best), median(best)];
+        return Object.fromEntries(shown.map((name, index) => [name, values[index]!]));
+      },
+      { ...options, replicates: Math.min(options.replicates ?? 500, 500) },
+      '',
+    );
+    return [title, figureOf('names right', share(all.filter(({ named }) => named).length, all.length)), ...figures];
+  };
+  return [
+    {
+      title: `Had refused pictures been read (distances in ${unit})`,
+      columns: ['pictures', 'names right', ...shown],
+      rows: [
+        ...(read.length > 0 ? [row('read', read)] : []),
+        ...(refused.length > 0 ? [row('refused', refused), row('all', [...read, ...refused])] : []),
+      ],
+    },
+  ];
+}
+
+/** Of spines: a wrong count is one error, not twenty corners. */
+function levelsOff(read: readonly Compared[], refused: readonly Compared[]): Table[] {
+  const off = ({ shifted }: Compared): number => shifted?.levels ?? 0;
+  const levels = [...new Set([...read, ...refused].map(off))].sort((a, b) => a - b);
+  if (levels.length < 2 && (levels[0] ?? 0) === 0) return [];
+  const count = (all: readonly Compared[], level: number): string =>
+    `${all.filter((one) => off(one) === level).length}/${all.length}`;
+  const words = (level: number): string =>
+    level === 0
+      ? 'counted rightly'
+      : `${Math.abs(level)} too ${level > 0 ? 'low' : 'high'} (L1 called ${level > 0 ? `L${1 + level}` : `T${13 + level}`})`;
+  return [
+    {
+      title: 'Whole levels off, by the shift that fits best',
+      columns: ['count', 'read', 'refused'],
+      rows: levels.map((level): Cell[] => [words(level), count(read, level), count(refused, level)]),
+    },
+  ];
+}
+
+/** Every picture with wrong names, read or refused, and the five of the others that are furthest off. */
+function worthALook(read: readonly Compared[], refused: readonly Compared[], unit: string) {
+  const off = ({ errors }: Compared): number => mean(valuesOf(errors));
+  const inOrder = (all: readonly Compared[]): Compared[] => all.toSorted((a, b) => off(b) - off(a));
+  const entry = (one: Compared) => ({
+    file: one.pair.row.file,
+    why: `${one.pair.answer.abstained === undefined ? '' : 'refused; '}names ${one.named ? 'right' : 'wrong'}, mean distance ${off(one).toFixed(1)} ${unit}`,
+  });
+  return [
+    ...inOrder(read.filter((one) => !one.named)),
+    ...inOrder(refused.filter((one) => !one.named)),
+    ...inOrder(read.filter((one) => one.named)).slice(0, 5),
+  ].map(entry);
+}
+
+function spread(all: readonly Compared[], where: string): Record<string, number> {
+  const values = valuesIn(all).sort((a, b) => a - b);
   return {
     [`mean distance, ${where}`]: mean(values),
-    [`median distance, ${where}`]: median(values),
+    [`median distance, ${where}`]: quantile(values, 0.5),
     [`95th percentile, ${where}`]: quantile(values, 0.95),
   };
 }
@@ -148,16 +265,5 @@ function centres(landmarks: Landmarks): Map<string, readonly [number, number]> {
 
 export const landmarkPrimary = (options: LandmarkOptions = {}) => ({
   name: 'mean distance of landmarks',
-  of: (pairs: readonly Pair[]) =>
-    mean(
-      answered(pairs)
-        .flatMap((pair) =>
-          pair.row.landmarks && pair.answer.landmarks
-            ? distances({ truth: pair.row.landmarks, found: pair.answer.landmarks }).map(
-                ({ pixels }) => pixels * pixelSize(pair, options.yardstick),
-              )
-            : [],
-        )
-        .filter(Number.isFinite),
-    ),
+  of: (pairs: readonly Pair[]) => mean(valuesIn(answered(pairs).flatMap((pair) => compared(pair, options)))),
 });

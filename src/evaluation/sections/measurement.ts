@@ -3,13 +3,15 @@ import { cohenKappa } from '../agreement.ts';
 import { accuracy, confusionMatrix, share } from '../counts.ts';
 import { mean, type BootstrapOptions } from '../intervals.ts';
 import { answered, withIntervals, type Pair } from '../pair.ts';
-import { figureOf, type Cell, type DataKind, type Section } from '../report.ts';
+import { figureOf, type Cell, type DataKind, type Figure, type Section } from '../report.ts';
 
 type Measured = {
   readonly site: string;
   readonly truth: number;
   readonly value: number;
   readonly interval?: readonly [number, number];
+  /** Whether a true box has the name of this place: there is something to find. */
+  readonly ill: boolean;
 };
 
 /** `slip-percent@L4/L5`: what was measured, and where. */
@@ -23,7 +25,7 @@ const measured = (pairs: readonly Pair[], quantity: string): Measured[] =>
     Object.entries(row.values).flatMap(([key, truth]) => {
       const found = answer.values?.[key];
       const name = split(key);
-      return name.quantity !== quantity || found === undefined ? [] : [{ site: name.site, truth, ...found }];
+      return name.quantity !== quantity || found === undefined ? [] : [{ site: name.site, truth, ...found, ill: row.boxes?.some(({ label }) => label === name.site) ?? false }];
     }),
   );
 
@@ -40,6 +42,7 @@ export function measurementSections(kind: DataKind, test: readonly Pair[], optio
       .filter((key) => split(key).quantity === quantity).length;
     const covered = values.filter(({ interval }) => interval !== undefined);
     const sites = [...new Set(values.map(({ site }) => site))].sort();
+    const scatter = scatterOf(withTruth, quantity);
     return [
       {
         title: `${quantity}, measured`,
@@ -49,6 +52,7 @@ export function measurementSections(kind: DataKind, test: readonly Pair[], optio
         says: `Differences are model minus truth, in the unit of the truth; ${values.length} of ${promised} values were answered.`,
         figures: [
           ...withIntervals(test, (sample) => errorsOf(measured(sample, quantity)), options, ''),
+          ...whereIll(test, quantity, options),
           figureOf('answered', share(values.length, promised)),
           ...(covered.length === 0
             ? []
@@ -68,7 +72,14 @@ export function measurementSections(kind: DataKind, test: readonly Pair[], optio
             : [
                 {
                   title: 'By place',
-                  columns: ['place', 'values', 'mean absolute error', 'bias', 'standard deviation'],
+                  columns: [
+                    'place',
+                    'values',
+                    'mean absolute error',
+                    'bias',
+                    'standard deviation',
+                    ...(scatter.size > 0 ? ["the truth's own standard deviation"] : []),
+                  ],
                   rows: sites.map((site): Cell[] => {
                     const own = values.filter((one) => one.site === site);
                     const errors = errorsOf(own);
@@ -78,6 +89,7 @@ export function measurementSections(kind: DataKind, test: readonly Pair[], optio
                       { name: 'mae', value: errors['mean absolute error'], unit: '' },
                       { name: 'bias', value: errors['bias'], unit: '' },
                       { name: 'sd', value: errors['standard deviation of the difference'], unit: '' },
+                      ...(scatter.size > 0 ? [{ name: 'scatter', value: scatter.get(site) ?? NaN, unit: '' }] : []),
                     ];
                   }),
                 },
@@ -95,6 +107,38 @@ export function measurementSections(kind: DataKind, test: readonly Pair[], optio
       },
     ];
   });
+}
+
+/** What the truth says of its own reliability; an error below it is no error that could be told. */
+function scatterOf(pairs: readonly Pair[], quantity: string): Map<string, number> {
+  const given = pairs.flatMap(({ row }) =>
+    Object.entries(row.scatter).flatMap(([key, value]) => {
+      const name = split(key);
+      return name.quantity === quantity ? [{ site: name.site, value }] : [];
+    }),
+  );
+  return new Map(
+    [...Map.groupBy(given, ({ site }) => site)].map(([site, all]) => [site, mean(all.map(({ value }) => value))]),
+  );
+}
+
+/** Most places are healthy, and a mean over all of them hides how well the ill ones are measured. */
+function whereIll(test: readonly Pair[], quantity: string, options: BootstrapOptions): Figure[] {
+  const ill = (pairs: readonly Pair[]) => measured(pairs, quantity).filter((one) => one.ill);
+  const n = ill(test).length;
+  if (n === 0) return [];
+  return withIntervals(
+    test,
+    (sample) => {
+      const errors = errorsOf(ill(sample));
+      return {
+        'mean absolute error where there is a finding': errors['mean absolute error'],
+        'bias where there is a finding': errors.bias,
+      };
+    },
+    options,
+    '',
+  ).map((figure) => ({ ...figure, n }));
 }
 
 function errorsOf(values: readonly Measured[]) {
@@ -140,9 +184,11 @@ export function gradeSections(kind: DataKind, test: readonly Pair[], options: Bo
             test,
             (sample) => {
               const { counts } = confusionMatrix(labels, graded(sample));
+              const found = confusionMatrix(labels, graded(sample).filter(isFound)).counts;
               return {
                 'kappa, quadratic weights': cohenKappa(counts, 'quadratic'),
                 'kappa, no weights': cohenKappa(counts),
+                ...(labels.includes(none) && { 'kappa where both found something, no weights': cohenKappa(found) }),
               };
             },
             options,
@@ -154,6 +200,11 @@ export function gradeSections(kind: DataKind, test: readonly Pair[], options: Bo
     ];
   });
 }
+
+/** The grade of a place without a finding. */
+const none = '0';
+const isFound = ({ truth, answer }: { readonly truth: string; readonly answer: string }): boolean =>
+  truth !== none && answer !== none;
 
 const roman = ['0', 'I', 'II', 'III', 'IV', 'V', 'VI'];
 
