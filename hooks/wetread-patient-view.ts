@@ -8,6 +8,7 @@
 import { defineHook, ifAvailable, WetreadError, type StudyRecord } from '../src/kit/hook.ts';
 import { prose } from '../src/kit/markdown.ts';
 import { chartStateOf } from './cards/chart-state.ts';
+import { nextSteps, onRecord, ordersOnRecord } from './cards/next-steps.ts';
 import { studyStateCards } from './cards/study-state.ts';
 import { suspicionCards } from './cards/suspicion.ts';
 import { dateOf } from './cards/words.ts';
@@ -18,10 +19,11 @@ export default defineHook(
     title: 'Wetread: unreviewed AI findings',
     description:
       'Shows what imaging AI suspects on the films of this patient and nobody has reviewed, and says which films were not read. Research use only.',
-    // Only for the caveat on children's films; the findings are ours.
-    prefetch: { patient: ifAvailable('Patient/{{context.patientId}}') },
+    // For the caveat on children's films, and so that nothing is suggested that was ordered already; the findings are ours.
+    prefetch: { patient: ifAvailable('Patient/{{context.patientId}}'), ...ordersOnRecord },
   },
-  async ({ context, prefetch: { patient }, ...services }) => {
+  async ({ context, prefetch, ...services }) => {
+    const { patient } = prefetch;
     // A prefetch of somebody else's chart is an error of the client that must not be answered.
     if (patient?.id !== undefined && patient.id !== context.patientId) {
       throw new WetreadError('request.malformed', 'prefetch.patient: is not the patient of the context');
@@ -31,7 +33,21 @@ export default defineHook(
       isMinor(patient?.birthDate, dateOf(study))
         ? prose`**The patient was under 18 when the film was taken.** The model may not be meant for children: see its limits.`
         : undefined;
-    return [...suspicionCards(state, services, caveat), ...studyStateCards(state, services)];
+    const about = {
+      patient: context.patientId,
+      studies: state.studies,
+      onRecord: onRecord(prefetch),
+      now: services.now(),
+    };
+    return [
+      ...suspicionCards(state, services, {
+        caveat,
+        // What follows from a child's film is no matter for a model made for adults.
+        nextSteps: (findings, study) =>
+          study !== undefined && isMinor(patient?.birthDate, dateOf(study)) ? [] : nextSteps(findings, about),
+      }),
+      ...studyStateCards(state, services),
+    ];
   },
 );
 

@@ -15,6 +15,7 @@ import {
 } from '../../src/kit/hook.ts';
 import { chartStateOf, type ChartState } from './chart-state.ts';
 import { overrideReasons, researchUseOnly, sourceOf } from './labels.ts';
+import { nextSteps, type OnRecord } from './next-steps.ts';
 import { failureOf, isRecent } from './study-state.ts';
 import { adjectiveOf, dateOf, dayOf, nounOf, seriousnessOf, studyWords } from './words.ts';
 
@@ -31,11 +32,15 @@ export async function earlierImagingCards(
   patient: PatientId,
   orders: readonly ServiceRequest[],
   services: HookServices,
+  /** Where given, what may be ordered besides is suggested. */
+  known?: OnRecord,
 ): Promise<Card[]> {
   const regions = [...new Set(orders.map(regionOfOrder))].filter((region) => region !== 'other');
   if (regions.length === 0) return [];
   const state = await chartStateOf(patient, services);
-  return regions.flatMap((region) => earlierImagingCard(region, state, services) ?? []);
+  return regions.flatMap(
+    (region) => earlierImagingCard(region, state, services, known && { patient, onRecord: known }) ?? [],
+  );
 }
 
 /** A study with what its readings say, worst first. */
@@ -45,7 +50,12 @@ type Earlier = {
   readonly worth: readonly Finding[];
 };
 
-function earlierImagingCard(region: BodyRegion, state: ChartState, services: HookServices): Card | undefined {
+function earlierImagingCard(
+  region: BodyRegion,
+  state: ChartState,
+  services: HookServices,
+  ordering: { readonly patient: PatientId; readonly onRecord: OnRecord } | undefined,
+): Card | undefined {
   const now = services.now();
   const sameStudies = state.studies
     .map((study) => earlierOf(study, state))
@@ -60,22 +70,31 @@ function earlierImagingCard(region: BodyRegion, state: ChartState, services: Hoo
     readings.flatMap((reading) => reading.findings.map(({ id }) => id)),
   );
   if (findings.length > 0 && findings.every((id) => state.dismissed.has(id))) return undefined;
+  const worth = relevant.flatMap((one) => one.worth).toSorted((a, b) => seriousnessOf(b) - seriousnessOf(a));
+  const steps = ordering === undefined ? [] : nextSteps(worth, { ...ordering, studies: state.studies, now });
   return services.card({
     about: {
       findings,
       studies: relevant.map(({ study }) => study.studyUid),
-      state: `earlier ${relevant.map(statusOf).join(' | ')}`,
+      state: ['earlier', ...steps.map(({ step }) => step), relevant.map(statusOf).join(' | ')].join(' '),
     },
     summary: `A ${adjectiveOf(region)} ${nounOf(first.study.modalities)} from ${dayOf(dateOf(first.study))} exists: ${statusOf(first)}`,
     indicator: 'info',
     source: sourceOf('earlier-imaging'),
-    detail: paragraphs([bullets(relevant.map(lineOf)), researchUseOnly]),
+    detail: paragraphs([
+      bullets(relevant.map(lineOf)),
+      ...(steps.length === 0 ? [] : [prose`To consider besides:`, bullets(steps.map(({ says }) => prose`${says}`))]),
+      researchUseOnly,
+    ]),
     links: [
       services.appLink(
         `Open the ${studyWords(first.study)}`,
         first.worth[0] === undefined ? { study: first.study.studyUid } : { finding: first.worth[0].id },
       ),
     ],
+    ...(steps.length === 0
+      ? {}
+      : { suggestions: steps.map(({ suggestion }) => suggestion), selectionBehavior: 'any' as const }),
     overrideReasons,
   });
 }

@@ -3,6 +3,7 @@ import { bullets, prose, paragraphs } from '../../src/kit/markdown.ts';
 import { explained, type Card, type ErrorCode, type HookServices, type StudyRecord } from '../../src/kit/hook.ts';
 import type { ChartState, OpenFinding } from './chart-state.ts';
 import { modelParagraph, overrideReasons, researchUseOnly, sourceOf } from './labels.ts';
+import { whatHelps } from './what-helps.ts';
 import { capitalised, dateOf, levelOf, studyWords } from './words.ts';
 
 /** After this, what was not read is history: the operator still sees it, the clinician is left alone. */
@@ -95,6 +96,7 @@ function notAssessableCard(study: StudyRecord, open: readonly OpenFinding[], ser
     source: sourceOf('not-read'),
     detail: paragraphs([
       bullets(open.map((one) => prose`${capitalised(levelOf(one.finding.site))}: ${explanationOf(one)}`)),
+      ...[...new Set(open.map(helpFor))].filter((help) => help !== '').map((help) => prose`${help}`),
       prose`What could not be assessed says nothing for or against a finding.`,
       modelParagraph(open[0]!.reading, services),
       researchUseOnly,
@@ -106,6 +108,9 @@ function notAssessableCard(study: StudyRecord, open: readonly OpenFinding[], ser
 
 const explanationOf = ({ finding: { result } }: OpenFinding): string =>
   result.kind === 'not-assessable' ? result.explanation : '';
+
+const helpFor = ({ finding: { result } }: OpenFinding): string =>
+  result.kind === 'not-assessable' ? whatHelps(result.reason) : '';
 
 function waitingCard(waiting: readonly StudyRecord[], now: Date, services: HookServices): Card {
   // A clinician waits for the newest; a backfill of hundreds stays in its order.

@@ -1,110 +1,163 @@
-/** Cards for suspicions that nobody has reviewed: the most serious first, and not more than can be looked at. */
+/** Cards for suspicions that nobody has reviewed: one for each study, the most serious first, and not more than can be looked at. */
 import { bullets, prose, paragraphs, type Markdown } from '../../src/kit/markdown.ts';
 import {
-  gradeOf,
+  changeInWords,
+  comparisonOf,
   whyReadAgain,
   type Card,
+  type Comparison,
+  type Finding,
   type HookServices,
-  type Indicator,
+  type Link,
   type StudyRecord,
+  type StudyUid,
 } from '../../src/kit/hook.ts';
 import type { ChartState, OpenFinding } from './chart-state.ts';
+import { findingWords, summaryOf } from './headline.ts';
+import { indicatorOf, strongest } from './indicator.ts';
 import { modelParagraph, overrideReasons, researchUseOnly, sourceOf, unreviewed } from './labels.ts';
+import type { NextStep } from './next-steps.ts';
 import { dateOf, dayOf, levelOf, measurementWords, seriousnessOf, studyWords } from './words.ts';
 
 /** A sixth card is not read; the rest share one. */
 const mostCards = 5;
+/** More links than these are a list to read. */
+const mostLinks = 3;
 
-export function suspicionCards(
-  state: ChartState,
-  services: HookServices,
-  caveat?: (study: StudyRecord) => Markdown | undefined,
-): Card[] {
-  const ordered = state.suspicions.toSorted(
-    (a, b) => seriousnessOf(b.finding) - seriousnessOf(a.finding) || takenAt(b, state).localeCompare(takenAt(a, state)),
+export type SuspicionOptions = {
+  readonly caveat?: (study: StudyRecord) => Markdown | undefined;
+  /** What may be ordered next for these findings. */
+  readonly nextSteps?: (findings: readonly Finding[], study: StudyRecord | undefined) => readonly NextStep[];
+};
+
+/** The open suspicions of one study, the most serious first. */
+type Suspicious = { readonly study: StudyUid; readonly open: readonly OpenFinding[] };
+
+export function suspicionCards(state: ChartState, services: HookServices, options: SuspicionOptions = {}): Card[] {
+  const ordered = byStudy(state).toSorted(
+    (a, b) =>
+      seriousnessOf(leading(b).finding) - seriousnessOf(leading(a).finding) ||
+      takenAt(leading(b), state).localeCompare(takenAt(leading(a), state)),
   );
   // One too many is shown itself: a card "1 more" would take the same room and say less.
   const shown = ordered.length === mostCards + 1 ? ordered : ordered.slice(0, mostCards);
-  const rest = ordered.slice(shown.length);
+  const rest = ordered.slice(shown.length).flatMap(({ open }) => open);
   return [
-    ...shown.map((open) => suspicionCard(open, state, services, caveat)),
+    ...shown.map((one) => suspicionCard(one, state, services, options)),
     ...(rest.length === 0 ? [] : [restCard(rest, state, services)]),
   ];
 }
 
-/** Everything a card says beside its finding and reading, which never change. */
-type Surroundings = {
-  readonly study: StudyRecord | undefined;
-  readonly unseen: string;
-  readonly warning: string | undefined;
-};
+const leading = ({ open }: Suspicious): OpenFinding => open[0]!;
 
-/** Charts are opened far more often than films are read: while the store hands out the same finding, its card is the same. */
-const made = new WeakMap<
-  OpenFinding['finding'],
-  Surroundings & { readonly by: HookServices['card']; readonly card: Card }
->();
+function byStudy({ suspicions }: ChartState): Suspicious[] {
+  return [...Map.groupBy(suspicions, ({ reading }) => reading.studyUid)].map(([study, open]) => ({
+    study,
+    open: open.toSorted((a, b) => seriousnessOf(b.finding) - seriousnessOf(a.finding)),
+  }));
+}
 
-function suspicionCard(
-  open: OpenFinding,
-  state: ChartState,
-  services: HookServices,
-  caveat?: (study: StudyRecord) => Markdown | undefined,
-): Card {
-  const { finding, reading } = open;
-  const study = studyOf(open, state);
-  const warning = study === undefined ? undefined : caveat?.(study);
-  const unseen = state.notAssessable
-    .filter((other) => other.reading.id === reading.id && other.finding.site.kind !== 'image')
-    .map(({ finding: { site } }) => levelOf(site))
-    .join(', ');
-  const known = made.get(finding);
-  if (
-    known?.by === services.card &&
-    known.study === study &&
-    known.unseen === unseen &&
-    known.warning === warning?.text
-  ) {
-    return known.card;
-  }
-  const card = newCard(open, state, services, unseen, warning);
-  made.set(finding, { by: services.card, study, unseen, warning: warning?.text, card });
+/** Charts are opened far more often than films are read: while the store hands out the same objects, the card is the same. */
+const made = new WeakMap<Finding, { readonly from: readonly unknown[]; readonly card: Card }>();
+
+function suspicionCard(suspicious: Suspicious, state: ChartState, services: HookServices, options: SuspicionOptions) {
+  const { open } = suspicious;
+  const findings = open.map(({ finding }) => finding);
+  const study = studyOf(leading(suspicious), state);
+  const warning = study === undefined ? undefined : options.caveat?.(study);
+  const steps = options.nextSteps?.(findings, study) ?? [];
+  const unseen = unseenOn(suspicious, state);
+  // Everything that the card is made of; earlier films are among the readings and studies.
+  const from = [
+    services.card,
+    warning?.text,
+    unseen,
+    steps.map(({ suggestion }) => suggestion.label).join(),
+    ...findings,
+    ...state.readings,
+    ...state.studies,
+  ];
+  const known = made.get(findings[0]!);
+  if (known !== undefined && same(known.from, from)) return known.card;
+  const card = newCard(suspicious, { state, services, unseen, warning, steps });
+  made.set(findings[0]!, { from, card });
   return card;
 }
 
-function newCard(
-  open: OpenFinding,
-  state: ChartState,
-  services: HookServices,
-  unseen: string,
-  warning: Markdown | undefined,
-): Card {
-  const { finding, reading } = open;
-  const again = whyReadAgain(reading);
+const same = (one: readonly unknown[], other: readonly unknown[]): boolean =>
+  one.length === other.length && one.every((item, at) => item === other[at]);
+
+const unseenOn = ({ study }: Suspicious, { notAssessable }: ChartState): string =>
+  [
+    ...new Set(
+      notAssessable
+        .filter(({ finding, reading }) => reading.studyUid === study && finding.site.kind !== 'image')
+        .map(({ finding }) => levelOf(finding.site)),
+    ),
+  ].join(', ');
+
+type Made = {
+  readonly state: ChartState;
+  readonly services: HookServices;
+  readonly unseen: string;
+  readonly warning: Markdown | undefined;
+  readonly steps: readonly NextStep[];
+};
+
+function newCard(suspicious: Suspicious, { state, services, unseen, warning, steps }: Made): Card {
+  const { open } = suspicious;
+  const [first] = open;
+  const compared = open.map(({ finding, reading }) => ({ finding, comparison: comparisonOf(finding, reading, state) }));
+  const readings = [...new Set(open.map(({ reading }) => reading))];
+  const again = readings.map(whyReadAgain).filter((why) => why !== undefined);
   return services.card({
-    about: { findings: [finding.id], state: 'unreviewed' },
-    summary: `${unreviewed}: ${finding.summary}`,
-    indicator: indicatorOf(open),
+    about: {
+      findings: open.map(({ finding }) => finding.id),
+      // A card that suggests something else is answered anew.
+      state: ['unreviewed', ...steps.map(({ step }) => step)].join(' '),
+    },
+    summary: summaryOf(unreviewed, first!.finding, compared[0]!.comparison, open.length - 1),
+    indicator: strongest(compared.map(({ finding, comparison }) => indicatorOf(finding, comparison))),
     source: sourceOf('suggestion'),
     detail: paragraphs([
       // The summary has said what is suspected and that nobody has reviewed it.
-      prose`From the ${wordsOf(open, state)}.`,
-      ...(again === undefined ? [] : [prose`${again}`]),
+      prose`From the ${wordsOf(first!, state)}.`,
+      ...again.map((why) => prose`${why}`),
       ...(warning === undefined ? [] : [warning]),
-      ...(finding.measurements.length === 0
-        ? []
-        : [bullets(finding.measurements.map((one) => prose`${measurementWords(one)}`))]),
+      ...compared.flatMap(({ finding, comparison }) => findingParagraphs(finding, comparison, open.length > 1)),
       ...(unseen === '' ? [] : [prose`Not assessable on this film: ${unseen}.`]),
-      modelParagraph(reading, services),
+      ...(steps.length === 0 ? [] : [prose`To consider next:`, bullets(steps.map(({ says }) => prose`${says}`))]),
+      ...readings.map((reading) => modelParagraph(reading, services)),
       researchUseOnly,
     ]),
-    links: [
-      services.appLink(finding.site.kind === 'image' ? 'Open the film' : `Open the film at ${levelOf(finding.site)}`, {
-        finding: finding.id,
-      }),
-    ],
+    links: linksOf(compared, services),
+    ...(steps.length === 0
+      ? {}
+      : { suggestions: steps.map(({ suggestion }) => suggestion), selectionBehavior: 'any' as const }),
     overrideReasons,
   });
+}
+
+function findingParagraphs(finding: Finding, comparison: Comparison | undefined, several: boolean): Markdown[] {
+  const facts = [
+    ...finding.measurements.map((one) => prose`${measurementWords(one)}`),
+    ...(comparison === undefined ? [] : [prose`${changeInWords(comparison, dayOf)}`]),
+  ];
+  return [...(several ? [prose`**${findingWords(finding)}**`] : []), ...(facts.length === 0 ? [] : [bullets(facts)])];
+}
+
+type Compared = { readonly finding: Finding; readonly comparison: Comparison | undefined };
+
+function linksOf(compared: readonly Compared[], { appLink }: HookServices): Link[] {
+  const links = compared.slice(0, mostLinks).map(({ finding }) =>
+    appLink(finding.site.kind === 'image' ? 'Open the film' : `Open the film at ${levelOf(finding.site)}`, {
+      finding: finding.id,
+    }),
+  );
+  const prior = compared[0]?.comparison?.prior;
+  return prior === undefined
+    ? links
+    : [...links, appLink(`Open the earlier film of ${dayOf(prior.takenAt)}`, { finding: prior.finding })];
 }
 
 function restCard(rest: readonly OpenFinding[], state: ChartState, services: HookServices): Card {
@@ -120,15 +173,6 @@ function restCard(rest: readonly OpenFinding[], state: ChartState, services: Hoo
     links: [services.appLink('Open the first of them', { finding: rest[0]!.finding.id })],
     overrideReasons,
   });
-}
-
-/**
- * The indicator says how soon somebody should look, not how sure the model is. A slip of half a vertebra (Meyerding III)
- * and more is worth an interruption; nothing a model says before review is `critical`.
- */
-function indicatorOf({ finding }: OpenFinding): Indicator {
-  const grade = gradeOf(finding, 'Meyerding')?.value;
-  return grade === 'III' || grade === 'IV' || grade === 'V' ? 'warning' : 'info';
 }
 
 const studyOf = ({ reading }: OpenFinding, { studies }: ChartState): StudyRecord | undefined =>

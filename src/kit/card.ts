@@ -101,15 +101,18 @@ export type Card = {
 
 /** Makes the cards of one service. Throws a TypeError that names the field when a card breaks the specification. */
 export function cardMaker(service: string): (draft: CardDraft) => Card {
-  return ({ about, summary, detail, ...rest }) => {
+  return ({ about, summary, detail, suggestions, ...rest }) => {
     const findings = about.findings ?? [];
     const studies = about.studies ?? [];
     if (findings.length + studies.length === 0) throw new TypeError('card.about: names no finding and no study');
+    const uuid = uuidOf('card', service, about.state, [...findings].sort().join(), [...studies].sort().join());
     const result = wireCard.safeParse(
       filled({
-        uuid: uuidOf('card', service, about.state, [...findings].sort().join(), [...studies].sort().join()),
+        uuid,
         summary: shortened(summary, longestSummary),
         detail: detail?.text,
+        // Feedback names the suggestions that were accepted by their uuid: the same at every opening, as the card's.
+        suggestions: suggestions?.map((one) => ({ uuid: uuidOf('suggestion', uuid, one.label), ...one })),
         ...rest,
       }),
     );

@@ -55,7 +55,7 @@ describe('an unreviewed suspicion', () => {
     expect(await cardsOf(patient)).toEqual(await cardsOf(patient));
   });
 
-  it('is shown most serious first; a slip of half a vertebra and more is a warning, and nothing is critical', async () => {
+  it('is one card for all of a study, the most serious in its summary and the rest in its detail', async () => {
     const patient = newPatient();
     await read(service.store, patient, [
       slip('L2/L3', 12),
@@ -63,29 +63,42 @@ describe('an unreviewed suspicion', () => {
       slip('L4/L5', 30, 'II'),
       slip('L5/S1', 20),
     ]);
+    const [card, ...others] = await cardsOf(patient);
+    expect(others).toEqual([]);
+    expect(card!.summary).toBe(
+      'AI suggestion, not yet reviewed: Suspected L3/L4 anterolisthesis, grade III (60 %, 95 % 56 to 64); 3 more',
+    );
+    expect(card!.indicator).toBe('warning');
+    const places = ['L3/L4', 'L4/L5', 'L5/S1', 'L2/L3'].map((level) => card!.detail!.indexOf(`**Suspected ${level}`));
+    expect(places).toEqual(places.toSorted((a, b) => a - b));
+    expect(places[0]).toBeGreaterThan(0);
+    expect(card!.links!.map(({ label }) => label)).toEqual([
+      'Open the film at L3/L4',
+      'Open the film at L4/L5',
+      'Open the film at L5/S1',
+    ]);
+  });
+
+  it('is shown most serious first among studies, and only a slip of more than a quarter is a warning', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L2/L3', 12)], { startedAt: daysAgo(1) });
+    await read(service.store, patient, [slip('L3/L4', 60, 'III')], { startedAt: daysAgo(400) });
+    await read(service.store, patient, [slip('L4/L5', 30, 'II')], { startedAt: daysAgo(30) });
     const cards = await cardsOf(patient);
     expect(cards.map(({ summary, indicator }) => `${/L\d\/[LS]\d/.exec(summary)![0]} ${indicator}`)).toEqual([
       'L3/L4 warning',
-      'L4/L5 info',
-      'L5/S1 info',
+      'L4/L5 warning',
       'L2/L3 info',
     ]);
   });
 
-  it('shares a card with the rest when there are more than can be looked at', async () => {
+  it('shares a card with the rest when there are more films than can be looked at', async () => {
     const patient = newPatient();
     const levels = ['L1/L2', 'L2/L3', 'L3/L4', 'L4/L5'] as const;
-    await read(
-      service.store,
-      patient,
-      levels.map((level, index) => slip(level, 20 + index)),
-    );
-    await read(
-      service.store,
-      patient,
-      levels.map((level, index) => slip(level, 10 + index)),
-      { startedAt: daysAgo(400) },
-    );
+    for (const [index, level] of levels.entries())
+      await read(service.store, patient, [slip(level, 20 + index)], { startedAt: daysAgo(index) });
+    for (const [index, level] of levels.entries())
+      await read(service.store, patient, [slip(level, 10 + index)], { startedAt: daysAgo(400 + index) });
     const cards = await cardsOf(patient);
     expect(cards).toHaveLength(6);
     expect(cards[5]!.summary).toBe('3 more AI suggestions, not yet reviewed: L3/L4, L2/L3, L1/L2');
@@ -95,7 +108,7 @@ describe('an unreviewed suspicion', () => {
     const patient = newPatient();
     const { findings } = await read(service.store, patient, [slip('L4/L5', 18), slip('L3/L4', 12), slip('L2/L3', 10)]);
     await service.store.readings.recordVerdict(findings[0]!.id, { kind: 'confirmed' }, reader);
-    expect(await summariesOf(patient)).toEqual([expect.stringContaining('L3/L4'), expect.stringContaining('L2/L3')]);
+    expect(await summariesOf(patient)).toEqual([expect.stringMatching(/L3\/L4.*; 1 more$/)]);
     await service.store.readings.recordVerdict(findings[1]!.id, { kind: 'rejected', reason: 'projection' }, reader);
     expect(await summariesOf(patient)).toEqual([expect.stringContaining('L2/L3')]);
     await service.store.readings.recordVerdict(findings[2]!.id, { kind: 'confirmed' }, reader);
@@ -184,6 +197,151 @@ describe('an unreviewed suspicion', () => {
     });
     const [card] = await cardsOf(patient);
     expect(card!.detail).toContain(String.raw`\[LUMBAR\](http\://evil.example) \<img src=x\>`);
+  });
+});
+
+describe('an earlier film', () => {
+  const earlier = '2025-03-12T09:30:00';
+  const later = '2026-11-21T09:30:00';
+
+  it('is compared in the summary, in the detail, and opens', async () => {
+    const patient = newPatient();
+    const before = await read(service.store, patient, [slip('L4/L5', 18)], { startedAt: earlier });
+    await service.store.readings.recordVerdict(before.findings[0]!.id, { kind: 'confirmed' }, reader);
+    await read(service.store, patient, [slip('L4/L5', 31, 'II')], { startedAt: later });
+    const [card, ...others] = await cardsOf(patient);
+    expect(others).toEqual([]);
+    expect(card!.summary).toMatch(/grade II \(31 %.*\), grade I → II since 12 Mar 2025$/);
+    expect(card!.summary.length).toBeLessThan(140);
+    expect(card!.indicator).toBe('warning');
+    expect(card!.detail).toContain(
+      "Compared with the film of 12 Mar 2025: grade I → II (18 % → 31 %, more than the measurement's spread).",
+    );
+    expect(card!.detail).toContain('The earlier finding was confirmed by Dr Reader on');
+    expect(card!.links!.at(-1)).toMatchObject({
+      label: 'Open the earlier film of 12 Mar 2025',
+      appContext: JSON.stringify({ finding: before.findings[0]!.id }),
+    });
+  });
+
+  it('whose finding was rejected is none, and the card changes when that is decided', async () => {
+    const patient = newPatient();
+    const before = await read(service.store, patient, [slip('L4/L5', 18)], { startedAt: earlier });
+    await read(service.store, patient, [slip('L4/L5', 19)], { startedAt: later });
+    const summary = async () => (await summariesOf(patient)).find((one) => one.includes('(19 %'));
+    expect(await summary()).toMatch(/, unchanged since 12 Mar 2025$/);
+    await service.store.readings.recordVerdict(
+      before.findings[0]!.id,
+      { kind: 'rejected', reason: 'projection' },
+      reader,
+    );
+    expect(await summary()).toMatch(/23\)$/);
+  });
+
+  it('on which nothing was suspected there makes the finding new', async () => {
+    const patient = newPatient();
+    const clear = noSlip('L4/L5');
+    const measured = { ...clear, measurements: [{ ...clear.measurements[0]!, interval: [-3, 5] as const }] };
+    await read(service.store, patient, [measured], { startedAt: earlier });
+    await read(service.store, patient, [slip('L4/L5', 18)], { startedAt: later });
+    expect(await summariesOf(patient)).toEqual([expect.stringMatching(/, new since 12 Mar 2025$/)]);
+  });
+});
+
+describe('a next step', () => {
+  const none = { flexionExtension: null, boneDensity: null, lumbarMr: null, thoracicMr: null };
+  const order = (patientId: string, fields: object = {}) => ({
+    resourceType: 'Bundle',
+    type: 'searchset',
+    entry: [
+      {
+        resource: {
+          resourceType: 'ServiceRequest',
+          status: 'active',
+          intent: 'order',
+          subject: { reference: `Patient/${patientId}` },
+          authoredOn: new Date().toISOString(),
+          ...fields,
+        },
+      },
+    ],
+  });
+
+  it('is suggested as a draft with its reason, and says that nobody has reviewed the finding', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 18)]);
+    const [card] = await cardsOf(patient, none);
+    expect(card!.selectionBehavior).toBe('any');
+    const [suggestion, ...others] = card!.suggestions!;
+    expect(others).toEqual([]);
+    expect(suggestion!.label).toBe(
+      'Draft an order: X-ray of the lumbar spine, flexion and extension views (AI finding, not yet reviewed)',
+    );
+    expect(suggestion).not.toHaveProperty('isRecommended');
+    expect(suggestion!.actions).toEqual([
+      {
+        type: 'create',
+        description: expect.stringContaining('Draft, not signed'),
+        resource: {
+          resourceType: 'ServiceRequest',
+          status: 'draft',
+          intent: 'proposal',
+          category: [{ coding: [{ system: 'http://snomed.info/sct', code: '363679005', display: 'Imaging' }] }],
+          code: {
+            coding: [{ system: 'http://loinc.org', code: '24971-4' }],
+            text: 'X-ray of the lumbar spine, flexion and extension views',
+          },
+          subject: { reference: `Patient/${patient}` },
+          reasonCode: [{ text: 'Suspected L4/L5 anterolisthesis, grade I (AI finding, not yet reviewed)' }],
+        },
+      },
+    ]);
+    // The same at every opening, or feedback would name what nobody knows.
+    expect((await cardsOf(patient, none))[0]!.suggestions![0]!.uuid).toBe(suggestion!.uuid);
+  });
+
+  it('is not suggested when it is on record, or when the chart could not be asked', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 18)]);
+    const steps = async (prefetch?: unknown) => (await cardsOf(patient, prefetch))[0]!.suggestions;
+    expect(await steps()).toBeUndefined();
+    expect(await steps({ ...none, flexionExtension: order(patient) })).toBeUndefined();
+    expect(await steps({ ...none, flexionExtension: order(patient, { status: 'draft' }) })).toBeUndefined();
+    // What was called off, or is two years old, answers nothing about today's film.
+    expect(await steps({ ...none, flexionExtension: order(patient, { status: 'revoked' }) })).toHaveLength(1);
+    expect(await steps({ ...none, flexionExtension: order(patient, { authoredOn: '2020-01-01' }) })).toHaveLength(1);
+    await settle(
+      service.store,
+      patient,
+      { kind: 'skipped', reason: 'no-pack-applies', selection: [] },
+      { description: 'LWS Flexion/Extension' },
+    );
+    expect(await steps(none)).toBeUndefined();
+  });
+
+  it('is not suggested for a child', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 18)], { startedAt: '2026-11-21T09:30:00' });
+    const child = { patient: { resourceType: 'Patient', id: patient, birthDate: '2012-01-01' } };
+    expect((await cardsOf(patient, { ...none, ...child }))[0]!.suggestions).toBeUndefined();
+  });
+
+  it('is stored when it is accepted, and the card stays', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 18)]);
+    const [card] = await cardsOf(patient, none);
+    const { status } = await service.post(`/cds-services/${id}/feedback`, {
+      feedback: [
+        {
+          card: card!.uuid,
+          outcome: 'accepted',
+          outcomeTimestamp: new Date().toISOString(),
+          acceptedSuggestions: [{ id: card!.suggestions![0]!.uuid }],
+        },
+      ],
+    });
+    expect(status).toBe(200);
+    expect(await cardsOf(patient, none)).toEqual([card]);
   });
 });
 

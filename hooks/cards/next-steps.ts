@@ -1,0 +1,170 @@
+/** What may be ordered next, as a draft that a person signs or does not: never placed by itself, never without saying that nobody has reviewed the finding. */
+import type { Bundle, FhirResource, ServiceRequest } from 'fhir/r4.d.ts';
+import {
+  gradeOf,
+  ifAvailable,
+  type Finding,
+  type PatientId,
+  type StudyRecord,
+  type Suggestion,
+} from '../../src/kit/hook.ts';
+import { suspicionWords } from './headline.ts';
+
+type Step = 'flexion-extension' | 'bone-density' | 'lumbar-mr' | 'thoracic-mr';
+
+/** LOINC codes as docs/conformance-fhir.md has checked them. */
+const exams: Readonly<
+  Record<Step, { readonly code: string; readonly text: string; readonly why: string; readonly goodForDays: number }>
+> = {
+  'flexion-extension': {
+    code: '24971-4',
+    text: 'X-ray of the lumbar spine, flexion and extension views',
+    why: 'shows whether the slip moves',
+    goodForDays: 365,
+  },
+  'bone-density': {
+    code: '38268-9',
+    text: 'Bone density measurement (DXA)',
+    why: 'shows whether the bone is osteoporotic',
+    goodForDays: 730,
+  },
+  'lumbar-mr': {
+    code: '24968-0',
+    text: 'MRI of the lumbar spine',
+    why: 'shows whether the fracture is fresh and whether the canal is narrowed',
+    goodForDays: 90,
+  },
+  'thoracic-mr': {
+    code: '24980-5',
+    text: 'MRI of the thoracic spine',
+    why: 'shows whether the fracture is fresh and whether the canal is narrowed',
+    goodForDays: 90,
+  },
+};
+
+const search = <const Code extends string>(code: Code) =>
+  ifAvailable(`ServiceRequest?patient={{context.patientId}}&code=http://loinc.org|${code}&_count=20`);
+
+/** What the chart holds of these examinations already, so that nothing is suggested twice. */
+export const ordersOnRecord = {
+  flexionExtension: search('24971-4'),
+  boneDensity: search('38268-9'),
+  lumbarMr: search('24968-0'),
+  thoracicMr: search('24980-5'),
+} as const;
+
+/** By step, what was found; undefined when the chart could not be asked. */
+export type OnRecord = Readonly<Record<Step, readonly ServiceRequest[] | undefined>>;
+
+export function onRecord(
+  prefetch: Readonly<Record<keyof typeof ordersOnRecord, Bundle | null | undefined>>,
+  drafts: readonly ServiceRequest[] = [],
+): OnRecord {
+  const orders = (step: Step, found: Bundle | null | undefined) =>
+    found === undefined
+      ? undefined
+      : [...requestsIn(found), ...drafts.filter((draft) => hasCode(draft, exams[step].code))];
+  return {
+    'flexion-extension': orders('flexion-extension', prefetch.flexionExtension),
+    'bone-density': orders('bone-density', prefetch.boneDensity),
+    'lumbar-mr': orders('lumbar-mr', prefetch.lumbarMr),
+    'thoracic-mr': orders('thoracic-mr', prefetch.thoracicMr),
+  };
+}
+
+const requestsIn = (bundle: Bundle | null): ServiceRequest[] =>
+  (bundle?.entry ?? [])
+    .map(({ resource }) => resource as FhirResource | undefined)
+    .filter((resource): resource is ServiceRequest => resource?.resourceType === 'ServiceRequest');
+
+const hasCode = ({ code }: ServiceRequest, wanted: string): boolean =>
+  code?.coding?.some((coding) => coding.system === 'http://loinc.org' && coding.code === wanted) === true;
+
+export type NextStep = { readonly suggestion: Suggestion; readonly step: Step; readonly says: string };
+
+/** One of each kind at most, for the most serious finding that asks for it. */
+export function nextSteps(
+  findings: readonly Finding[],
+  about: {
+    readonly patient: PatientId;
+    readonly studies: readonly StudyRecord[];
+    readonly onRecord: OnRecord;
+    readonly now: Date;
+  },
+): NextStep[] {
+  const steps = new Map<Step, NextStep>();
+  for (const finding of findings) {
+    for (const step of stepsFor(finding)) {
+      if (!steps.has(step) && isMissing(step, about)) steps.set(step, nextStep(step, finding, about.patient));
+    }
+  }
+  return [...steps.values()];
+}
+
+function stepsFor(finding: Finding): readonly Step[] {
+  if (finding.result.kind !== 'detected' || finding.verdict.kind === 'rejected') return [];
+  if (finding.concept === 'spondylolisthesis') return ['flexion-extension'];
+  const ovf = gradeOf(finding, 'OVF class')?.value;
+  if (finding.concept !== 'vertebral-fracture' || ovf === undefined || ovf === '0') return [];
+  if (ovf === '1') return ['bone-density'];
+  const thoracic = finding.site.kind === 'vertebra' && finding.site.level.startsWith('T');
+  return ['bone-density', thoracic ? 'thoracic-mr' : 'lumbar-mr'];
+}
+
+const dayMs = 86_400_000;
+/** Orders that came to nothing. */
+const void_: ReadonlySet<string> = new Set(['revoked', 'entered-in-error']);
+
+/** Only where the chart was looked into: "none on record" is a statement, not a guess. */
+function isMissing(
+  step: Step,
+  { onRecord: orders, studies, now }: { onRecord: OnRecord; studies: readonly StudyRecord[]; now: Date },
+): boolean {
+  const known = orders[step];
+  if (known === undefined) return false;
+  const isRecent = (time: string | undefined): boolean =>
+    time === undefined || now.getTime() - Date.parse(time) <= exams[step].goodForDays * dayMs;
+  if (known.some(({ status, authoredOn }) => !void_.has(status) && isRecent(authoredOn))) return false;
+  return !studies.some((study) => isOf(step, study) && isRecent(study.startedAt ?? study.announcedAt));
+}
+
+/** A study says what it is in its description, where it says it at all. */
+function isOf(step: Step, { description = '', modalities }: StudyRecord): boolean {
+  switch (step) {
+    case 'flexion-extension':
+      return /\b(flex\w*|ext(en[sz]ion)?|functional|funktionsaufnahme\w*|bending|dynamic)\b/i.test(description);
+    case 'bone-density':
+      return modalities.includes('BMD') || /\b(dxa|dexa|bone densi\w*|densitomet\w*)\b/i.test(description);
+    case 'lumbar-mr':
+    case 'thoracic-mr':
+      return modalities.includes('MR') && /spine|lumb|thorac|dorsal|lws|bws|wirbel/i.test(description);
+  }
+}
+
+function nextStep(step: Step, finding: Finding, patient: PatientId): NextStep {
+  const { code, text, why } = exams[step];
+  const standing =
+    finding.verdict.kind === 'confirmed' ? 'finding confirmed by a reader' : 'AI finding, not yet reviewed';
+  const reason = `${suspicionWords(finding)} (${standing})`;
+  const request: ServiceRequest = {
+    resourceType: 'ServiceRequest',
+    // A proposal has no authority to act (R4 request-intent): whoever accepts makes an order of it, or not.
+    status: 'draft',
+    intent: 'proposal',
+    category: [{ coding: [{ system: 'http://snomed.info/sct', code: '363679005', display: 'Imaging' }] }],
+    code: { coding: [{ system: 'http://loinc.org', code }], text },
+    subject: { reference: `Patient/${patient}` },
+    reasonCode: [{ text: reason }],
+  };
+  const label = `Draft an order: ${text} (${standing})`;
+  return {
+    step,
+    says: `${text}: ${why}; none is on record.`,
+    suggestion: {
+      label,
+      actions: [
+        { type: 'create', description: `Draft, not signed: ${text}. Reason: ${reason}.`, resource: { ...request } },
+      ],
+    },
+  };
+}
