@@ -36,9 +36,11 @@ export default definePack(manifest, {
         ],
       },
     };
+    const slips = slipFindings(output, kept);
     return {
-      findings: [readable, ...slipFindings(output, kept), ...heightFindings(output, kept)],
+      findings: [readable, ...slips.findings, ...heightFindings(output, kept)],
       landmarks: landmarksOf(output, kept),
+      scores: slips.scores,
     };
   },
 });

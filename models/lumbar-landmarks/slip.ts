@@ -9,7 +9,14 @@ import {
   standardDeviationOf,
   type Covariance,
 } from '../../src/kit/geometry.ts';
-import type { FindingDraft, Measurement, MeyerdingGrade, OverlayShape, Point } from '../../src/kit/model-pack.ts';
+import type {
+  Direction,
+  FindingDraft,
+  Measurement,
+  MeyerdingGrade,
+  OverlayShape,
+  Point,
+} from '../../src/kit/model-pack.ts';
 import { outlineOf, type BodyLevel, type Corner, type Output, type Spine } from './corners.ts';
 import { isOnFilm } from './gate.ts';
 
@@ -23,14 +30,25 @@ const segments = [
 ] as const;
 type MeasuredSegment = (typeof segments)[number];
 
-export const slipFindings = (output: Output, spine: Spine): FindingDraft[] =>
-  segments.map((where) => slipFinding(output, spine, where));
+/** The findings, and for each level that was measured how sure it is that it slipped; one half is where it is called. */
+export function slipFindings(
+  output: Output,
+  spine: Spine,
+): { findings: FindingDraft[]; scores: Record<string, number> } {
+  const read = segments.map((where) => ({ where, ...slipFinding(output, spine, where) }));
+  return {
+    findings: read.map(({ finding }) => finding),
+    scores: Object.fromEntries(
+      read.flatMap(({ where, score }) => (score === undefined ? [] : [[where.segment, score]])),
+    ),
+  };
+}
 
 function slipFinding(
   output: Output,
   { bodies, sacrum }: Spine,
   { segment, upper, lower }: MeasuredSegment,
-): FindingDraft {
+): { readonly finding: FindingDraft; readonly score?: number } {
   const { image, manifest, sopUid, frame } = output;
   const slipping = bodies[upper].posteriorInferior;
   const plate = lower === 'S1' ? sacrum : bodies[lower];
@@ -39,26 +57,26 @@ function slipFinding(
   if (!corners.every((corner) => isOnFilm(corner, image))) {
     const explanation = `${segment} is not on the film.`;
     return {
-      ...finding,
-      result: { kind: 'not-assessable', reason: 'level-not-visible', explanation },
-      measurements: [],
-      summary: `Not read at ${segment}: the level is not on the film`,
+      finding: {
+        ...finding,
+        result: { kind: 'not-assessable', reason: 'level-not-visible', explanation },
+        measurements: [],
+        summary: `Not read at ${segment}: the level is not on the film`,
+      },
     };
   }
 
   // The corners' spread as the net states it, scaled to what its errors on validation films were.
-  const { operatingPoints, reference } = manifest;
-  const covariances = corners.map(({ covariance }) => scaled(covariance, operatingPoints.varianceScale.slip));
+  const covariances = corners.map(({ covariance }) => scaled(covariance, manifest.operatingPoints.varianceScale.slip));
   const percentOf = (points: readonly Point[]): number => {
     const [moved, back, front] = points.map((point) => inMillimetres(point, image.spacing)) as [Point, Point, Point];
     return 100 * partAlong(moved, back, front);
   };
   const points = corners.map(({ at }) => at);
   const percent = percentOf(points);
-  const percentInterval = interval95(percent, standardDeviationOf(percentOf, points, covariances));
-  const measurements: Measurement[] = [
-    { quantity: 'slip-percent', value: percent, unit: '%', interval: percentInterval },
-  ];
+  const deviation = standardDeviationOf(percentOf, points, covariances);
+  const interval = interval95(percent, deviation);
+  const measurements: Measurement[] = [{ quantity: 'slip-percent', value: percent, unit: '%', interval }];
   let length = '';
   if (image.spacing !== undefined) {
     const plateMm = distance(inMillimetres(points[1]!, image.spacing), inMillimetres(points[2]!, image.spacing));
@@ -67,39 +85,65 @@ function slipFinding(
       quantity: 'slip',
       value: mm(percent),
       unit: 'mm',
-      interval: [mm(percentInterval[0]), mm(percentInterval[1])],
+      interval: [mm(interval[0]), mm(interval[1])],
     });
-    length = `; ${mm(percent).toFixed(1)} mm${image.spacing.plane === 'detector' ? ' on the detector' : ''}`;
+    length = `; ${mm(percent).toFixed(1)} mm${image.spacing.plane === 'detector' ? ', magnified as on the detector' : ''}`;
   }
 
-  const aboveNormal = percent - reference.slipPercent[segment].mean;
-  const { anteriorPercentAboveNormal, posteriorPercentBelowNormal, leastPercent } = operatingPoints;
-  // Normal spines lie a little behind zero; a step that only makes up for that is no slip a reader would call one.
-  const anterior = aboveNormal >= anteriorPercentAboveNormal[segment] && percent >= leastPercent.anterior;
-  const posterior = -aboveNormal >= posteriorPercentBelowNormal[segment] && -percent >= leastPercent.posterior;
-  const numbers = `${whole(percent)} %, 95 % ${whole(percentInterval[0])} to ${whole(percentInterval[1])}${length}`;
+  const { direction, margin } = beyondNormal(manifest, segment, percent, deviation);
+  const score = 1 / (1 + Math.exp(-margin / scoreSlope));
+  const numbers = `${whole(percent)} %, 95 % ${whole(interval[0])} to ${whole(interval[1])}${length}`;
   const evidence = { sopUid, frame, shapes: shapesOf({ bodies, sacrum }, upper, lower, corners, covariances) };
-  if (!anterior && !posterior) {
+  if (margin < 0) {
     return {
-      ...finding,
-      result: { kind: 'not-detected' },
-      measurements,
-      summary: `No slip suspected at ${segment} (${numbers})`,
-      evidence,
+      finding: {
+        ...finding,
+        result: { kind: 'not-detected' },
+        measurements,
+        summary: `No slip suspected at ${segment} (${numbers})`,
+        evidence,
+      },
+      score,
     };
   }
-  const grade = meyerding(percent);
+  const name = direction === 'anterior' ? 'anterolisthesis' : 'retrolisthesis';
   return {
-    ...finding,
-    result: {
-      kind: 'detected',
-      grades: [{ scale: 'Meyerding', value: grade }],
-      direction: anterior ? 'anterior' : 'posterior',
+    finding: {
+      ...finding,
+      result: { kind: 'detected', grades: [{ scale: 'Meyerding', value: meyerding(percent) }], direction },
+      measurements,
+      summary: `Suspected ${segment} ${name}, ${gradeWords(percent, interval)} (${numbers})`,
+      evidence,
     },
-    measurements,
-    summary: `Suspected ${segment} ${anterior ? 'anterolisthesis' : 'retrolisthesis'}, grade ${grade} (${numbers})`,
-    evidence,
+    score,
   };
+}
+
+/** In percent of the end plate: how fast the score leaves one half. It orders answers for curves and is no probability. */
+const scoreSlope = 2;
+
+/**
+ * By how much a level lies beyond what is called a slip, forwards or backwards, whichever it is nearer to; below zero it
+ * is not called. The limit is the level's own normal and a margin that grows with how uncertain the measurement is.
+ */
+function beyondNormal(
+  { operatingPoints, reference }: Output['manifest'],
+  segment: MeasuredSegment['segment'],
+  percent: number,
+  deviation: number,
+): { readonly direction: Direction; readonly margin: number } {
+  const { anteriorPercentAboveNormal, posteriorPercentBelowNormal, leastPercent, slipDeviations } = operatingPoints;
+  const aboveNormal = percent - reference.slipPercent[segment].mean;
+  // Normal spines lie a little behind zero; a step that only makes up for that is no slip a reader would call one.
+  const forwards =
+    Math.min(aboveNormal - anteriorPercentAboveNormal[segment], percent - leastPercent.anterior) -
+    slipDeviations.anterior * deviation;
+  const backwards =
+    Math.min(-aboveNormal - posteriorPercentBelowNormal[segment], -percent - leastPercent.posterior) -
+    slipDeviations.posterior * deviation;
+  return forwards >= backwards
+    ? { direction: 'anterior', margin: forwards }
+    : { direction: 'posterior', margin: backwards };
 }
 
 /** Meyerding 1932, by quarters of the lower end plate; beyond its whole length the vertebra has fallen off it. */
@@ -109,6 +153,15 @@ export function meyerding(percent: number): MeyerdingGrade {
   if (slip <= 50) return 'II';
   if (slip <= 75) return 'III';
   return slip <= 100 ? 'IV' : 'V';
+}
+
+/** The grade as measured, and those that the interval reaches: "grade I to II" where it crosses a boundary. */
+export function gradeWords(percent: number, [low, high]: readonly [number, number]): string {
+  const least = low <= 0 && high >= 0 ? 0 : Math.min(Math.abs(low), Math.abs(high));
+  // Only the side on which the vertebra stands is a slip of this direction.
+  const most = percent >= 0 ? high : -low;
+  const [from, to] = [meyerding(least), meyerding(most)];
+  return from === to ? `grade ${from}` : `grade ${from} to ${to}`;
 }
 
 /** The two bodies, the end plate measured along, the slip on it, and the corners that decide with their uncertainty. */

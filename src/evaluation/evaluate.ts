@@ -157,8 +157,7 @@ const nameApart = (a: ModelStatement, b: ModelStatement): [string, string] =>
 function primaryOf(test: readonly Pair[], options: EvaluationOptions): Primary | undefined {
   const cases = classified(test);
   if (cases.length > 0) return classificationPrimary(labelsOf(cases), options.positive);
-  if (test.some(({ row }) => row.boxes !== undefined))
-    return detectionPrimary(options);
+  if (test.some(({ row }) => row.boxes !== undefined)) return detectionPrimary(options);
   if (test.some(({ row }) => row.landmarks !== undefined)) return landmarkPrimary(options);
   const quantity = test.flatMap(({ row }) => Object.keys(row.values))[0]?.split('@')[0];
   return quantity === undefined ? undefined : measurementPrimary(quantity);

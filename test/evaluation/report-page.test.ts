@@ -70,7 +70,7 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('the page', () => {
       expect(await accessibilityFaults(page)).toEqual([]);
       expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
       // Curves and dots as drawings, matrices as tables, for real and for synthetic pictures apart.
-      expect(await page.locator('svg').count()).toBe(2 * 6);
+      expect(await page.locator('svg').count()).toBe(2 * 8);
       expect(await page.locator('figure.matrix').count()).toBe(2 * 2);
       expect(await page.locator('.kind.real').count()).toBe(await page.locator('.kind.synthetic').count());
     },

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { answerOf } from '../../src/cli/evaluate/answer-of.ts';
 import { decoderPool } from '../../src/dicom/decoder-pool.ts';
 import { sopUid } from '../../src/domain/ids.ts';
 import { silentLogger } from '../../src/domain/log.ts';
@@ -11,7 +12,7 @@ import { faultOfDrafts, type FindingDraft } from '../../src/kit/model-pack.ts';
 import manifest from '../../models/lumbar-landmarks/manifest.json' with { type: 'json' };
 import type { Output } from '../../models/lumbar-landmarks/corners.ts';
 import pack from '../../models/lumbar-landmarks/postprocess.ts';
-import { meyerding } from '../../models/lumbar-landmarks/slip.ts';
+import { gradeWords, meyerding } from '../../models/lumbar-landmarks/slip.ts';
 
 type Drawn = {
   /** Of each segment, in % of the lower end plate. */
@@ -29,14 +30,9 @@ const bodyHeight = 68;
 const discHeight = 20;
 
 /** A straight spine, 80 pixels deep, from T12 down to S1, as the net would answer it. */
-function answerFor({
-  slips = {},
-  facing = 'right',
-  peak = 0.08,
-  change,
-  image = {},
-  variance = 4,
-}: Drawn = {}): FindingDraft[] {
+const answerFor = (drawn?: Drawn): FindingDraft[] => readingOf(drawn).findings;
+
+function readingOf({ slips = {}, facing = 'right', peak = 0.08, change, image = {}, variance = 4 }: Drawn = {}) {
   const names = ['T12/L1', 'L1/L2', 'L2/L3', 'L3/L4', 'L4/L5', 'L5/S1'];
   const offset = (segment: string): number =>
     (slips[segment] ?? manifest.reference.slipPercent[segment as 'L4/L5']?.mean ?? -2.1) / 100;
@@ -68,9 +64,11 @@ function answerFor({
     sopUid: sopUid('1.2.3'),
     frame: 0,
   };
-  const { findings } = pack.postprocess(output);
+  const answer = pack.postprocess(output);
+  if (!('findings' in answer)) throw new Error('no landmarks, no scores');
+  const { findings, landmarks = [], scores = {} } = answer;
   expect(faultOfDrafts(findings)).toBeUndefined();
-  return findings;
+  return { findings, landmarks, scores };
 }
 
 const at = (findings: readonly FindingDraft[], level: string): FindingDraft =>
@@ -112,7 +110,7 @@ describe('the findings of a spine', () => {
     const mm = finding.measurements.find(({ quantity }) => quantity === 'slip')!;
     expect(mm).toMatchObject({ unit: 'mm' });
     expect(mm.value).toBeCloseTo(0.35 * depth * 0.5, 3);
-    expect(finding.summary).toContain('14.0 mm on the detector');
+    expect(finding.summary).toContain('14.0 mm, magnified as on the detector');
   });
 
   test('measures percent and millimetres right where pixels are not square', () => {
@@ -136,22 +134,64 @@ describe('the findings of a spine', () => {
   test('with L3 behind L4: retrolisthesis', () => {
     const findings = answerFor({ slips: { 'L3/L4': -22 } });
     expect(at(findings, 'L3/L4').result).toMatchObject({ kind: 'detected', direction: 'posterior' });
-    expect(at(findings, 'L3/L4').summary).toContain('retrolisthesis, grade I (-22 %');
+    expect(at(findings, 'L3/L4').summary).toMatch(
+      /^Suspected L3\/L4 retrolisthesis, grade I to II \(-22 %, 95 % -26 to -1[78]\)$/,
+    );
   });
 
-  test('just under and just over the threshold of the level', () => {
-    const { anteriorPercentAboveNormal: above, leastPercent } = manifest.operatingPoints;
+  test('names every grade that the interval reaches', () => {
+    expect(gradeWords(18, [14, 22])).toBe('grade I');
+    expect(gradeWords(24, [20, 28])).toBe('grade I to II');
+    expect(gradeWords(26, [22, 30])).toBe('grade I to II');
+    expect(gradeWords(-26, [-30, -26])).toBe('grade II');
+    expect(gradeWords(-24, [-28, -20])).toBe('grade I to II');
+    expect(gradeWords(4, [-30, 38])).toBe('grade I to II');
+    expect(gradeWords(60, [24, 96])).toBe('grade I to IV');
+  });
+
+  test('just under and just over the limit of the level, forwards and backwards; the score is one half there', () => {
+    const { anteriorPercentAboveNormal: above, posteriorPercentBelowNormal: below } = manifest.operatingPoints;
+    const { leastPercent, slipDeviations } = manifest.operatingPoints;
     for (const level of Object.keys(above) as (keyof typeof above)[]) {
-      const limit = Math.max(manifest.reference.slipPercent[level].mean + above[level], leastPercent.anterior);
-      expect([level, at(answerFor({ slips: { [level]: limit - 0.1 } }), level).result.kind]).toEqual([
-        level,
-        'not-detected',
-      ]);
-      expect([level, at(answerFor({ slips: { [level]: limit + 0.1 } }), level).result.kind]).toEqual([
-        level,
-        'detected',
-      ]);
+      const { mean } = manifest.reference.slipPercent[level];
+      const [low, high] = at(answerFor(), level).measurements[0]!.interval!;
+      const deviation = (high - low) / (2 * 1.959964);
+      const limits = [
+        Math.max(mean + above[level], leastPercent.anterior) + slipDeviations.anterior * deviation,
+        Math.min(mean - below[level], -leastPercent.posterior) - slipDeviations.posterior * deviation,
+      ];
+      for (const [index, limit] of limits.entries()) {
+        const outwards = index === 0 ? 0.2 : -0.2;
+        const told = [limit - outwards, limit + outwards].map((slip) => {
+          const { findings, scores } = readingOf({ slips: { [level]: slip } });
+          return [level, at(findings, level).result.kind, scores[level]! >= 0.5];
+        });
+        expect(told).toEqual([
+          [level, 'not-detected', false],
+          [level, 'detected', true],
+        ]);
+      }
     }
+  });
+
+  test('marks the corners of both bodies, so that the box of a segment goes around them and nothing else', () => {
+    const { findings, scores, landmarks } = readingOf({ slips: { 'L4/L5': -30 } });
+    const told = answerOf('film.dcm', { findings, scores, landmarks, runMs: 1, executionProvider: 'cpu' });
+    const corners = Object.entries(told.landmarks!)
+      .filter(([name]) => /^L[45]\./.test(name))
+      .map(([, place]) => place);
+    const [xs, ys] = [corners.map(([x]) => x), corners.map(([, y]) => y)];
+    const box = told.boxes!.find(({ label }) => label === 'L4/L5')!;
+    expect(box.box).toEqual([Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)]);
+    expect(box.called).toBe(true);
+    // Levels in place are told with their score, for curves.
+    expect(told.boxes!.map(({ label, called }) => [label, called])).toEqual([
+      ['L1/L2', false],
+      ['L2/L3', false],
+      ['L3/L4', false],
+      ['L4/L5', true],
+      ['L5/S1', false],
+    ]);
   });
 
   test('gives wider intervals where the net is less sure', () => {

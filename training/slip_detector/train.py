@@ -18,7 +18,7 @@ from .net import BACKBONES, build
 
 def groups(net, backbone, rate):
     """A trunk that knows corners already is moved less than heads that know nothing."""
-    trunk = list(net.backbone.net.parameters()) if backbone == "corner-net" else []
+    trunk = [p for p in net.backbone.net.parameters() if p.requires_grad] if backbone == "corner-net" else []
     known = {id(parameter) for parameter in trunk}
     fresh = [parameter for parameter in net.parameters() if parameter.requires_grad and id(parameter) not in known]
     return [{"params": fresh, "share": 1.0}] + ([{"params": trunk, "share": 0.4}] if trunk else [])
@@ -36,6 +36,7 @@ def main():
     arguments.add_argument("out", type=Path, help="folder of the checkpoint")
     arguments.add_argument("--backbone", choices=BACKBONES, default="corner-net")
     arguments.add_argument("--corners", type=Path, help="checkpoint of the corner finder to start the trunk from")
+    arguments.add_argument("--freeze", action="store_true", help="leave that trunk as it is and train the rest")
     arguments.add_argument("--minutes", type=float, default=35)
     arguments.add_argument("--steps", type=int, help="stop after so many steps, whatever the time: to try a configuration")
     arguments.add_argument("--batch", type=int, default=8)
@@ -47,7 +48,10 @@ def main():
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     torch.manual_seed(options.seed)
-    net = build(options.backbone, options.corners).train()
+    net = build(options.backbone, options.corners)
+    if options.freeze:
+        net.backbone.freeze()
+    net.train()
     checkpoint = options.out / "checkpoint.pt"
     state = torch.load(checkpoint, map_location="cpu", weights_only=False) if checkpoint.exists() else None
     spent, step = (state["spent"], state["step"]) if state else (0.0, 0)

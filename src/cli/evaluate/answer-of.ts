@@ -2,13 +2,14 @@
 import type { FindingDraft, Point, Site } from '../../domain/finding.ts';
 import type { ModelAnswer } from '../../domain/ports.ts';
 import type { Answer } from '../../evaluation/answers.ts';
+import { refusalOfPicture } from '../refusal.ts';
 
 export function answerOf(file: string, { findings, landmarks, scores, runMs }: ModelAnswer): Answer {
-  const refusal = findings.find(({ site, result }) => site.kind === 'image' && result.kind === 'not-assessable');
+  const refusal = refusalOfPicture(findings);
   return {
     file,
     milliseconds: runMs,
-    ...(refusal?.result.kind === 'not-assessable' && { abstained: refusal.result.reason }),
+    ...(refusal && { abstained: refusal.reason }),
     ...(scores && { scores: { ...scores } }),
     boxes: findings.flatMap((finding) => boxOf(finding, scores)),
     values: Object.fromEntries(
@@ -20,6 +21,12 @@ export function answerOf(file: string, { findings, landmarks, scores, runMs }: M
       ),
     ),
     grades: Object.fromEntries(findings.flatMap(gradeOf)),
+    findings: Object.fromEntries(
+      findings
+        // Whether the picture may be read at all is told as refused or not.
+        .filter(({ site }) => refusal === undefined || site.kind !== 'image')
+        .map((finding) => [`${finding.concept}@${placeOf(finding.site)}`, conclusionOf(finding)]),
+    ),
     ...(landmarks &&
       landmarks.length > 0 && {
         landmarks: Object.fromEntries(landmarks.map(({ name, at: [x, y] }) => [name, [x, y]])),
@@ -29,29 +36,33 @@ export function answerOf(file: string, { findings, landmarks, scores, runMs }: M
 
 const placeOf = (site: Site): string => (site.kind === 'image' ? 'image' : site.level);
 
-/** Around everything that is drawn as evidence of a suspected finding. */
+/**
+ * Around what is marked as evidence of a suspected finding. What a scored finding is not suspected of is told too, as not
+ * called: curves need the answers below the operating point.
+ */
 function boxOf({ site, result, evidence }: FindingDraft, scores: ModelAnswer['scores']): NonNullable<Answer['boxes']> {
-  if (result.kind !== 'detected' || evidence === undefined) return [];
-  const points = evidence.shapes.flatMap((shape): readonly Point[] => {
-    switch (shape.kind) {
-      case 'point':
-        return [shape.at];
-      case 'polygon':
-        return shape.points;
-      case 'line':
-        return [shape.from, shape.to];
-      // Association, not extent: no box follows from it.
-      case 'heatmap':
-        return [];
-    }
-  });
+  const label = placeOf(site);
+  const called = result.kind === 'detected';
+  const score = scores?.[label];
+  if (evidence === undefined || !(called || (result.kind === 'not-detected' && score !== undefined))) return [];
+  const outline = evidence.shapes.flatMap((shape): readonly Point[] =>
+    shape.kind === 'point' ? [shape.at] : shape.kind === 'polygon' ? shape.points : [],
+  );
+  // Lines measure between marked places and may run beyond them. A heat map is association, not extent: no box follows.
+  const lines = evidence.shapes.flatMap((shape) => (shape.kind === 'line' ? [shape.from, shape.to] : []));
+  const points = outline.length >= 2 ? outline : lines;
   if (points.length < 2) return [];
   const [xs, ys] = [points.map(([x]) => x), points.map(([, y]) => y)];
-  const label = placeOf(site);
+  const box: [number, number, number, number] = [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
   // A pack that only says yes or no says it with full confidence.
-  return [
-    { label, box: [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)], score: scores?.[label] ?? 1 },
-  ];
+  return [{ label, box, score: score ?? 1, called }];
+}
+
+/** `detected anterior I`: what must be the same for two readings to agree. */
+function conclusionOf({ result }: FindingDraft): string {
+  if (result.kind === 'not-assessable') return `not-assessable ${result.reason}`;
+  const direction = result.kind === 'detected' ? result.direction : undefined;
+  return [result.kind, direction, ...(result.grades ?? []).map(({ value }) => value)].filter(Boolean).join(' ');
 }
 
 function gradeOf({ concept, site, result }: FindingDraft): [string, string][] {

@@ -125,7 +125,9 @@ function mcNemarTable(names: readonly [string, string], compared: readonly Compa
 
 /** For each true box whether it was found, in the order of the manifest; what was refused was not. */
 function boxesFound(pair: Pair): boolean[] {
-  const found = answered([pair]).flatMap(({ answer }) => answer.boxes ?? []).filter(({ called }) => called !== false);
+  const found = answered([pair])
+    .flatMap(({ answer }) => answer.boxes ?? [])
+    .filter(({ called }) => called !== false);
   return (pair.row.boxes ?? []).map((box) => judge({ truth: [box], found }).some(({ right }) => right));
 }
 

@@ -141,7 +141,9 @@ function byName(read: readonly Pair[], label: string, match: { iou: number }, op
     ...options,
   });
   const normals = read.filter(isNormal);
-  const alarms = normals.filter(({ answer }) => answer.boxes?.some((box) => box.label === label && box.called !== false));
+  const alarms = normals.filter(({ answer }) =>
+    answer.boxes?.some((box) => box.label === label && box.called !== false),
+  );
   return [
     label,
     figureOf('precision', precision),

@@ -25,7 +25,9 @@ const measured = (pairs: readonly Pair[], quantity: string): Measured[] =>
     Object.entries(row.values).flatMap(([key, truth]) => {
       const found = answer.values?.[key];
       const name = split(key);
-      return name.quantity !== quantity || found === undefined ? [] : [{ site: name.site, truth, ...found, ill: row.boxes?.some(({ label }) => label === name.site) ?? false }];
+      return name.quantity !== quantity || found === undefined
+        ? []
+        : [{ site: name.site, truth, ...found, ill: row.boxes?.some(({ label }) => label === name.site) ?? false }];
     }),
   );
 
