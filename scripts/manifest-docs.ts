@@ -1,5 +1,6 @@
 /** The manifest of a model pack as JSON Schema for editors, and as a page for people; both made from the zod schema. */
 import { z } from 'zod';
+import { borrowed } from '../src/kit/network-manifest.ts';
 import { packManifest } from '../src/kit/pack-manifest.ts';
 import { preprocessStep } from '../src/kit/preprocess-step.ts';
 
@@ -22,8 +23,16 @@ type Schema = {
 
 const schemaOf = (schema: z.ZodType): Schema => z.toJSONSchema(schema, { io: 'input' }) as Schema;
 
+type Referring = { readonly $ref?: string };
+const target = ({ $defs = {} }: z.core.JSONSchema.JSONSchema, from: Referring): Referring =>
+  from.$ref === undefined ? from : target({ $defs }, $defs[from.$ref.replace('#/$defs/', '')] as Referring);
+
 export function packSchema(): string {
   const schema = z.toJSONSchema(packManifest, { io: 'input', reused: 'ref' });
+  // What is borrowed stands in the file, and is replaced by the lender's description before the rest is checked.
+  const networks = target(schema, schema.properties!['networks'] as Referring) as { additionalProperties: object };
+  const { $schema: _, ...from } = z.toJSONSchema(borrowed, { io: 'input' });
+  networks.additionalProperties = { anyOf: [networks.additionalProperties, from] };
   const forms = [{ required: ['weights', 'input', 'outputs'] }, { required: ['networks'] }];
   return `${JSON.stringify({ ...schema, title: 'Manifest of a Wetread model pack', anyOf: forms }, null, 1)}\n`;
 }
@@ -80,6 +89,7 @@ export function manifestPage(): string {
   const { networks, explanation } = manifest.properties!;
   const network = networks!.additionalProperties as Schema;
   const of = (name: string): Schema => network.properties![name]!;
+  const borrowing = schemaOf(borrowed);
   const output = of('outputs').additionalProperties as Schema;
   return [
     '# The manifest of a model pack',
@@ -95,6 +105,13 @@ export function manifestPage(): string {
     '',
     '## A network',
     ...table(network),
+    '',
+    'Or, instead of all that:',
+    ...table(borrowing),
+    '',
+    '### from',
+    `${borrowing.description} Its own code may be imported too: \`import { … } from '../<pack>/….ts'\`.`,
+    ...table(borrowing.properties!['from']!),
     '',
     '### weights',
     ...table(of('weights')),

@@ -163,7 +163,13 @@ function listed({ name, pack, fault }: Loaded): string {
   const { summary, manifest } = pack;
   const reads = `${summary.modalities.join('/')} · ${summary.regions.join(', ')} · ${summary.views.join(', ')}`;
   const notice = summary.demonstration ? '  demonstration model\n' : '';
-  return `${name} ${summary.version}  ${summary.title}\n  reads ${reads}\n  ${manifest.trainedOn}\n${notice}  sha256 ${summary.sha256}`;
+  const networks = Object.entries(manifest.networks).map(([network, { weights }]) =>
+    weights.pack === undefined
+      ? `${network} ${(weights.bytes / 1e6).toFixed(1)} MB`
+      : `${network} from ${weights.pack} (${weights.sha256.slice(0, 12)})`,
+  );
+  const chain = networks.length > 1 ? `  networks ${networks.join(', ')}\n` : '';
+  return `${name} ${summary.version}  ${summary.title}\n  reads ${reads}\n  ${manifest.trainedOn}\n${notice}${chain}  sha256 ${summary.sha256}`;
 }
 
 type Verified = { readonly name: string; readonly ok: boolean; readonly says: string };

@@ -3,7 +3,7 @@ import { copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { WetreadError } from '../domain/errors.ts';
-import { sha256Of } from '../inference/load-packs.ts';
+import { readManifest, sha256Of } from '../inference/load-packs.ts';
 import { parseManifest } from '../kit/model-pack.ts';
 
 type Axes = readonly (number | string)[];
@@ -61,15 +61,27 @@ type Sealed = { readonly file: string; readonly sha256: string; readonly bytes: 
 /** Writes the weights' size and hash into the manifest, and nothing else. */
 export async function sealPack(folder: string, name: string): Promise<Sealed[]> {
   const file = join(folder, name, 'manifest.json');
-  const { networks } = parseManifest(await textOf(file), file);
+  const { networks, files } = await readManifest(join(folder, name), true);
   const written = JSON.parse(await textOf(file)) as Record<string, unknown>;
   const sealed: Sealed[] = [];
   for (const [network, { weights }] of Object.entries(networks)) {
+    if (weights.pack !== undefined) {
+      const { pack, file: lent, sha256, bytes } = weights;
+      const { from } = (written['networks'] as Record<string, { from: object }>)[network]!;
+      Object.assign(from, { sha256 });
+      sealed.push({ file: `${pack}/${lent}`, sha256, bytes });
+      continue;
+    }
     const found = { ...weights, ...(await weightsOf(join(folder, name, weights.file))), file: weights.file };
     sealed.push(found);
     if ('networks' in written)
       Object.assign((written['networks'] as Record<string, object>)[network]!, { weights: found });
     else written['weights'] = found;
+  }
+  for (const one of Object.keys(files)) {
+    const found = await weightsOf(join(folder, name, one));
+    sealed.push({ ...found, file: one });
+    (written['files'] as Record<string, object>)[one] = { sha256: found.sha256 };
   }
   await writeFile(file, `${JSON.stringify(written, null, 2)}\n`);
   return sealed;

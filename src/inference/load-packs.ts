@@ -9,7 +9,7 @@ import type { PackIdentity } from '../domain/finding.ts';
 import type { Logger } from '../domain/log.ts';
 import type { PackSummary } from '../domain/ports.ts';
 import type { Weights } from '../kit/network-manifest.ts';
-import { fieldNames, isShort, parseManifest, type PackManifest } from '../kit/pack-manifest.ts';
+import { borrowedIn, fieldNames, isShort, parseManifest, type Lend, type PackManifest } from '../kit/pack-manifest.ts';
 
 export type LoadedPack = {
   readonly identity: PackIdentity;
@@ -45,7 +45,7 @@ export async function packFolders(folder: string): Promise<string[]> {
 
 export async function loadPack(folder: string, name: string): Promise<LoadedPack> {
   const manifestFile = join(folder, 'manifest.json');
-  const manifest = parseManifest(await readText(manifestFile), manifestFile);
+  const manifest = await readManifest(folder);
   if (manifest.name !== name) {
     throw new WetreadError(
       'model.pack-invalid',
@@ -56,10 +56,15 @@ export async function loadPack(folder: string, name: string): Promise<LoadedPack
   const fields = fieldNames(isShort(manifest));
   for (const [network, { weights }] of Object.entries(manifest.networks))
     weightsFiles[network] = await verifiedWeights(
-      folder,
+      weightsFolder(folder, weights),
       weights,
       `${manifestFile}: ${fields.weights(network).join('.')}`,
     );
+  for (const [file, { sha256 }] of Object.entries(manifest.files)) {
+    const found = await sha256Of(join(folder, file)).catch(unreadable(join(folder, file)));
+    if (found !== sha256)
+      throw new WetreadError('model.pack-invalid', `${manifestFile}: files.${file}.sha256: the file has ${found}`);
+  }
   const postprocessFile = join(folder, 'postprocess.ts');
   await verifyPostprocess(postprocessFile, manifest);
   const identity = {
@@ -83,11 +88,61 @@ function summaryOf(identity: PackIdentity, manifest: PackManifest): PackSummary 
   };
 }
 
-async function readText(file: string): Promise<string> {
-  return readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new WetreadError('model.pack-invalid', `${file}: cannot be read`, { cause });
-  });
+const unreadable = (file: string) => (cause: unknown) => {
+  throw new WetreadError('model.pack-invalid', `${file}: cannot be read`, { cause });
+};
+const readText = (file: string): Promise<string> => readFile(file, 'utf8').catch(unreadable(file));
+
+/**
+ * The manifest in a folder, with what it borrows from the packs beside it. `sealing`: hashes are about to be written, so
+ * those that stand there are not compared.
+ */
+export async function readManifest(folder: string, sealing = false): Promise<PackManifest> {
+  const file = join(folder, 'manifest.json');
+  const text = await readText(file);
+  const asked = isJson(text) ? Object.entries(borrowedIn(JSON.parse(text), file)) : [];
+  const lenders = new Map<string, PackManifest>();
+  for (const [name, { pack }] of asked)
+    lenders.set(pack, await lenderOf(folder, pack, `${file}: networks.${name}.from`));
+  const lend: Lend = ({ pack, network, sha256 }, field) => {
+    const { networks, version } = lenders.get(pack)!;
+    const names = Object.keys(networks);
+    const name = network ?? (names.length === 1 ? names[0] : undefined);
+    const lent = name === undefined ? undefined : networks[name];
+    if (lent === undefined)
+      throw new WetreadError('model.pack-invalid', `${field}.network: ${pack} has ${names.join(', ')}`);
+    if (!sealing && lent.weights.sha256 !== sha256) {
+      const next = `measure this pack with it, then "wetread models seal" writes the new hash`;
+      const detail = `${field}.sha256: ${pack} ${version} has other weights, ${lent.weights.sha256}: ${next}`;
+      throw new WetreadError('model.pack-invalid', detail);
+    }
+    return lent;
+  };
+  return parseManifest(text, file, lend);
 }
+
+async function lenderOf(folder: string, pack: string, field: string): Promise<PackManifest> {
+  const file = join(dirname(folder), pack, 'manifest.json');
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    const detail = `${field}.pack: there is no ${pack} beside this pack; it needs that one's network`;
+    throw new WetreadError('model.pack-invalid', detail, { cause });
+  });
+  // A lender that borrows is refused by parseManifest: chains of packs would hide whose network it is.
+  return parseManifest(text, file);
+}
+
+const isJson = (text: string): boolean => {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** Where a network's file lies: with the pack, or with the one it is borrowed from. */
+export const weightsFolder = (folder: string, { pack }: Pick<Weights, 'pack'>): string =>
+  pack === undefined ? folder : join(dirname(folder), pack);
 
 export async function sha256Of(file: string): Promise<string> {
   const hash = createHash('sha256');
@@ -95,9 +150,12 @@ export async function sha256Of(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** Of a pack with several networks: of all their hashes, so that changing any one of them makes it another model. */
-export function sha256OfPack({ networks }: Pick<PackManifest, 'networks'>): string {
-  const hashes = Object.entries(networks).map(([name, { weights }]) => `${name} ${weights.sha256}`);
+/** Of a pack with several networks, or files besides: of all their hashes, so that changing any one of them makes it another model. */
+export function sha256OfPack({ networks, files }: Pick<PackManifest, 'networks' | 'files'>): string {
+  const hashes = [
+    ...Object.entries(networks).map(([name, { weights }]) => `${name} ${weights.sha256}`),
+    ...Object.entries(files).map(([name, { sha256 }]) => `${name} ${sha256}`),
+  ];
   if (hashes.length === 1) return Object.values(networks)[0]!.weights.sha256;
   return createHash('sha256').update(hashes.toSorted().join('\n')).digest('hex');
 }

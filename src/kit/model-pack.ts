@@ -40,7 +40,7 @@ export type TensorOf<Declared> = OutputTensor &
 export type ManifestLike = {
   readonly name?: string;
   readonly outputs?: Readonly<Record<string, unknown>>;
-  readonly networks?: Readonly<Record<string, { readonly outputs: Readonly<Record<string, unknown>> }>>;
+  readonly networks?: Readonly<Record<string, { readonly outputs?: Readonly<Record<string, unknown>> }>>;
   readonly explanation?: Readonly<Record<string, unknown>>;
 };
 
@@ -53,7 +53,8 @@ type OutputsOfNetwork<Manifest, Name> = Manifest extends { readonly networks: in
   ? Name extends keyof Networks
     ? Networks[Name] extends { readonly outputs: infer Declared }
       ? Tensors<Declared>
-      : never
+      : // Borrowed: the other pack's manifest names them.
+        Readonly<Record<string, OutputTensor & { readonly calibrated?: Float32Array }>>
     : never
   : OutputsOf<Manifest>;
 type Explained<Manifest> = Manifest extends { readonly explanation: infer Declared } ? keyof Declared & string : never;

@@ -24,6 +24,22 @@ export const weights = z
   })
   .describe('`wetread models seal` writes size and hash.');
 
+/** A network as another pack describes it, weights and all: two packs then cannot prepare pictures for it differently. */
+export const borrowed = z
+  .strictObject({
+    from: z
+      .strictObject({
+        pack: z.string().min(1).describe('A pack in the same folder of packs.'),
+        network: z.string().min(1).optional().describe('Not needed where that pack has only one.'),
+        sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits'),
+      })
+      .describe('`wetread models seal` writes the hash that the other pack has.'),
+  })
+  .describe(
+    'Weights, tensors and preprocessing are those of another pack; with other weights than these it does not load.',
+  );
+export type Borrowed = z.output<typeof borrowed>['from'];
+
 const axes = { NCHW: ['C', 'H', 'W'], NHWC: ['H', 'W', 'C'], NHW: ['H', 'W'], NCDHW: ['C', 'D', 'H', 'W'] } as const;
 export type Layout = keyof typeof axes;
 
@@ -106,10 +122,13 @@ export const network = z.strictObject({
   hardware: hardware.optional(),
 });
 
-export type NetworkManifest = z.output<typeof network>;
+export type NetworkManifest = Omit<z.output<typeof network>, 'weights'> & { readonly weights: Weights };
 export type NetworkInput = z.output<typeof networkInput>;
 export type NetworkOutput = z.output<typeof networkOutput>;
-export type Weights = z.output<typeof weights>;
+export type Weights = z.output<typeof weights> & {
+  /** The pack that lends the network. */
+  readonly pack?: string;
+};
 
 /** Where an axis lies in the tensor's shape; -1 when it has none. */
 export const axisOf = (layout: Layout, axis: 'C' | 'D' | 'H' | 'W'): number =>

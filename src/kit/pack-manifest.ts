@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { WetreadError } from '../domain/errors.ts';
 import {
+  borrowed,
   checkInput,
   checkOutput,
   hardware,
@@ -9,6 +10,7 @@ import {
   networkInput,
   networkOutput,
   weights,
+  type Borrowed,
   type NetworkInput,
   type NetworkManifest,
   type Weights,
@@ -87,6 +89,17 @@ export const packManifest = z
       .optional()
       .describe('Several networks, run by `read` in postprocess.ts; instead of weights, input and outputs.'),
     hardware: hardware.optional(),
+    files: z
+      .record(
+        z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'must be a file inside the pack'),
+        z.strictObject({ sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits') }),
+      )
+      .default({})
+      .describe('What postprocess.ts reads besides, such as coefficients: part of the model, sealed like its weights.'),
+    settings: z
+      .record(z.string(), z.json())
+      .default({})
+      .describe("Words and choices of the pack's own, such as what its classes are called; postprocess.ts reads them."),
     picture: z
       .literal('native')
       .optional()
@@ -185,16 +198,63 @@ export type PackManifest = Omit<z.output<typeof packManifest>, 'weights' | 'inpu
 /** A manifest as it stands in the JSON file. */
 export type WrittenManifest = z.input<typeof packManifest>;
 
+/** Gives what another pack lends; throws for what it does not have. */
+export type Lend = (asked: Borrowed, field: string) => NetworkManifest;
+
 /** Throws `model.pack-invalid` naming the file and each wrong field. */
-export function parseManifest(json: string, file: string): PackManifest {
+export function parseManifest(json: string, file: string, lend?: Lend): PackManifest {
   let written: unknown;
   try {
     written = JSON.parse(json);
   } catch (error) {
     throw new WetreadError('model.pack-invalid', `${file}: is not JSON (${(error as Error).message})`);
   }
-  const result = packManifest.safeParse(written);
-  if (result.success) return result.data;
-  const faults = result.error.issues.map(({ path, message }) => `${path.join('.') || '(whole file)'}: ${message}`);
-  throw new WetreadError('model.pack-invalid', `${file}: ${faults.join('; ')}`);
+  const lent = lentTo(written, file, lend);
+  const result = packManifest.safeParse(withNetworks(written, lent));
+  if (!result.success) throw invalid(file, result.error);
+  return { ...result.data, networks: { ...result.data.networks, ...lent } };
 }
+
+const invalid = (file: string, { issues }: z.ZodError, before: readonly string[] = []): WetreadError => {
+  const faults = issues.map(({ path, message }) => `${[...before, ...path].join('.') || '(whole file)'}: ${message}`);
+  return new WetreadError('model.pack-invalid', `${file}: ${faults.join('; ')}`);
+};
+
+/** The networks that a manifest borrows, by their names in it. */
+export function borrowedIn(written: unknown, file: string): Record<string, Borrowed> {
+  const found: Record<string, Borrowed> = {};
+  if (!isObject(written) || !isObject(written['networks'])) return found;
+  for (const [name, one] of Object.entries(written['networks'])) {
+    if (!isObject(one) || !('from' in one)) continue;
+    const result = borrowed.safeParse(one);
+    if (!result.success) throw invalid(file, result.error, ['networks', name]);
+    found[name] = result.data.from;
+  }
+  return found;
+}
+
+function lentTo(written: unknown, file: string, lend: Lend | undefined): Record<string, NetworkManifest> {
+  const lent: Record<string, NetworkManifest> = {};
+  for (const [name, from] of Object.entries(borrowedIn(written, file))) {
+    const field = `${file}: networks.${name}.from`;
+    if (lend === undefined)
+      throw new WetreadError('model.pack-invalid', `${field}: a network that is borrowed cannot be lent again`);
+    const network = lend(from, field);
+    lent[name] = { ...network, weights: { ...network.weights, pack: from.pack } };
+  }
+  return lent;
+}
+
+/** The file as it would be with the lenders' descriptions in it, so that the rest is checked against them. */
+function withNetworks(written: unknown, lent: Readonly<Record<string, NetworkManifest>>): unknown {
+  if (!isObject(written) || !isObject(written['networks'])) return written;
+  const networks = { ...written['networks'] };
+  for (const [name, { weights, ...network }] of Object.entries(lent)) {
+    const { pack: _, ...own } = weights;
+    networks[name] = { ...network, weights: own };
+  }
+  return { ...written, networks };
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -7,7 +7,14 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { WetreadError } from '../../domain/errors.ts';
-import { fetchedWeights, loadPack, sha256Of, type LoadedPack } from '../../inference/load-packs.ts';
+import {
+  fetchedWeights,
+  loadPack,
+  readManifest,
+  sha256Of,
+  weightsFolder,
+  type LoadedPack,
+} from '../../inference/load-packs.ts';
 import { parseManifest, type PackManifest } from '../../kit/model-pack.ts';
 import { UsageError } from '../command.ts';
 import { unpack } from './tar.ts';
@@ -39,7 +46,7 @@ export async function addPack(models: string, source: string, { sha256, tell }: 
 }
 
 async function addFolder(models: string, folder: string, tell: Adding['tell']): Promise<LoadedPack> {
-  const { name } = await manifestIn(folder);
+  const name = await nameIn(folder);
   const target = join(models, name);
   if (await isThere(target)) throw new WetreadError('model.pack-invalid', `${target}: is there already`);
   const made = await mkdtemp(join(models, '.adding-'));
@@ -59,9 +66,9 @@ async function addFolder(models: string, folder: string, tell: Adding['tell']): 
 
 /** Fetches the weights that are not there, then loads the pack as the service would. */
 async function complete(folder: string, tell: Adding['tell']): Promise<LoadedPack> {
-  const { networks } = await manifestIn(folder);
+  const { networks } = await readManifest(folder);
   for (const { weights } of Object.values(networks)) {
-    if (weights.url === undefined || (await isThere(join(folder, weights.file)))) continue;
+    if (weights.url === undefined || (await isThere(join(weightsFolder(folder, weights), weights.file)))) continue;
     const target = fetchedWeights(folder, weights.sha256);
     if (await isThere(target)) continue;
     tell(`fetching ${weights.file}, ${(weights.bytes / 1e6).toFixed(1)} MB, from ${new URL(weights.url).host}`);
@@ -91,12 +98,23 @@ function withKitFrom(code: string, folder: string): string {
   return code.replaceAll(/(from\s+['"])(?:\.\.\/)+src\/kit\//g, `$1${path}/`);
 }
 
-async function manifestIn(folder: string): Promise<PackManifest> {
+/** The rest of the manifest is read where the pack will lie: what it borrows is there. */
+async function nameIn(folder: string): Promise<string> {
   const file = join(folder, 'manifest.json');
   const json = await readFile(file, 'utf8').catch((cause: unknown) => {
     throw new WetreadError('model.pack-invalid', `${file}: cannot be read`, { cause });
   });
-  return parseManifest(json, file);
+  const name = nameOf(json);
+  return name !== undefined && /^[a-z][a-z0-9-]{1,62}$/.test(name) ? name : parseManifest(json, file).name;
+}
+
+function nameOf(json: string): string | undefined {
+  try {
+    const { name } = JSON.parse(json) as { readonly name?: unknown };
+    return typeof name === 'string' ? name : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Archives hold the files themselves or one folder with them. */
