@@ -1,5 +1,5 @@
 /** A finding in the few words of a card's first line. */
-import { changeInShort, gradeOf, type Comparison, type Finding } from '../../src/kit/hook.ts';
+import { changeInShort, gradeOf, type Comparison, type Finding, type MeyerdingGrade } from '../../src/kit/hook.ts';
 import { dayOf } from './words.ts';
 
 /** "CDS Hooks: less than 140 characters." */
@@ -11,15 +11,29 @@ export function suspicionWords(finding: Finding): string {
   const what = ((): string | undefined => {
     if (result.kind !== 'detected' || site.kind === 'image') return undefined;
     if (concept === 'spondylolisthesis') {
-      const grade = gradeOf(finding, 'Meyerding')?.value;
+      const grade = gradeWords(finding);
       const kind = { anterior: 'anterolisthesis', posterior: 'retrolisthesis' }[result.direction ?? 'anterior'];
-      return `${site.level} ${result.direction === undefined ? 'spondylolisthesis' : kind}${grade === undefined ? '' : `, grade ${grade}`}`;
+      return `${site.level} ${result.direction === undefined ? 'spondylolisthesis' : kind}${grade === undefined ? '' : `, ${grade}`}`;
     }
     const ovf = concept === 'vertebral-fracture' ? gradeOf(finding, 'OVF class') : undefined;
     return ovf === undefined ? undefined : `OVF class ${ovf.value} at ${site.level} (${ovf.definition})`;
   })();
   if (what === undefined) return finding.summary;
   return verdict.kind === 'confirmed' ? what : `Suspected ${what}`;
+}
+
+/** Meyerding's quarters of the lower end plate; each ends with its border. */
+const quarters: readonly MeyerdingGrade[] = ['I', 'II', 'III', 'IV'];
+const gradeAt = (percent: number): MeyerdingGrade => quarters[Math.max(Math.ceil(percent / 25), 1) - 1] ?? 'V';
+
+/** "grade I", or "grade I to II" when the interval reaches into the next: one grade would be more than is known. */
+function gradeWords(finding: Finding): string | undefined {
+  const grade = gradeOf(finding, 'Meyerding')?.value;
+  const slip = finding.measurements.find(({ quantity }) => quantity === 'slip-percent');
+  if (grade === undefined || slip?.interval === undefined) return grade && `grade ${grade}`;
+  const [low, high] = slip.value < 0 ? [-slip.interval[1], -slip.interval[0]] : slip.interval;
+  const [from, to] = [gradeAt(low), gradeAt(high)];
+  return from === to ? `grade ${from}` : `grade ${from} to ${to}`;
 }
 
 /** "18 %, 95 % 14 to 22": how much, and how sure of it. */

@@ -17,7 +17,7 @@ import type {
   OverlayShape,
   Point,
 } from '../../src/kit/model-pack.ts';
-import { outlineOf, type BodyLevel, type Corner, type Output, type Spine } from './corners.ts';
+import { outlineOf, type Body, type BodyLevel, type Corner, type Output, type Spine } from './corners.ts';
 import { isOnFilm } from './gate.ts';
 
 /** T12/L1 is not reported: T12 only helps to count. */
@@ -177,6 +177,8 @@ function shapesOf(
   return [
     { kind: 'polygon', points: outlineOf(bodies[upper]), label: upper },
     ...(lower === 'S1' ? [] : [{ kind: 'polygon', points: outlineOf(bodies[lower]), label: lower } as const]),
+    wallOf(upper, bodies[upper]),
+    ...(lower === 'S1' ? [] : [wallOf(lower, bodies[lower])]),
     { kind: 'line', from: back, to: front, label: `${lower} upper end plate` },
     { kind: 'line', from: back, to: footOn(moved, back, front), label: 'slip' },
     ...corners.map(
@@ -185,6 +187,14 @@ function shapesOf(
     ),
   ];
 }
+
+/** What a reader looks along: the step between the walls is the slip. */
+const wallOf = (level: BodyLevel, { posteriorSuperior, posteriorInferior }: Body): OverlayShape => ({
+  kind: 'line',
+  from: posteriorSuperior.at,
+  to: posteriorInferior.at,
+  label: `${level} posterior wall`,
+});
 
 const scaled = ({ xx, yy, xy }: Covariance, factor: number): Covariance => ({
   xx: xx * factor,

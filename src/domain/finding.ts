@@ -57,6 +57,11 @@ export type FindingResult =
 /** Image coordinates: x to the right in columns, y down in rows; the centre of the first pixel is (0.5, 0.5), as in DICOM. */
 export type Point = readonly [x: number, y: number];
 
+/**
+ * The label is read out, and some lines are drawn by it: `slip` with its ends marked, `… posterior wall` and `… end plate`
+ * thin, `… anterior height`, `… middle height` and `… posterior height` as bars, `usual … height` (from the bar's own
+ * foot, as long as is usual at the level) as a tick beside the bar.
+ */
 export type OverlayShape =
   | {
       readonly kind: 'point';

@@ -207,6 +207,8 @@ describe('the findings of a spine', () => {
     expect(shapes.map(({ kind, label }) => `${kind} ${label}`)).toEqual([
       'polygon L4',
       'polygon L5',
+      'line L4 posterior wall',
+      'line L5 posterior wall',
       'line L5 upper end plate',
       'line slip',
       'point L4 posterior inferior',
