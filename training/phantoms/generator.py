@@ -1,7 +1,8 @@
 """Lateral lumbar phantoms: `render(seed, version, ...)` gives a film, its corners and what is known about it.
 
 Versions A, B and D are trained on, and T, which bends real CT projections to the drawn geometry. D draws bodies from
-the statistics of real outlines, with arches, pelvis and processing of its own. Version C shares the anatomy tables, nothing of the rendering of bone, texture and processing, and is never trained on: it stands in for
+the statistics of real outlines, with arches, pelvis and processing of its own; V shows CTs deformed in space, in which
+nothing but metal, gas and end plates is drawn. Version C shares the anatomy tables, nothing of the rendering of bone, texture and processing, and is never trained on: it stands in for
 another hospital.
 """
 
@@ -12,11 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from . import arches, bones, chest, ct_tissue, detector, hardware, outlined, pelvis, tissue
+from . import arches, bones, chest, ct_films, ct_tissue, detector, hardware, outlined, pelvis, tissue
 from .canvas import Canvas, fractal_noise, smooth_noise
-from .geometry import FROM_BELOW, Prevalence, build_spine, measured_offsets
+from .geometry import FROM_BELOW, LANDMARKS, Prevalence, build_spine, measured_offsets
 
-STYLE = {"A": "solid", "B": "sliced", "C": "shell", "T": "sliced", "D": "outlined"}
+STYLE = {"A": "solid", "B": "sliced", "C": "shell", "T": "sliced", "D": "outlined", "V": "outlined"}
+# A scanned volume ends below these levels, although the film may show them.
+BEYOND_CT = np.array([name.startswith(("T10", "T11")) for name in LANDMARKS])
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Film:
     version: str
     seed: int
     view: str = "lumbar"  # or thoracolumbar: cut off above the sacrum
+    known: np.ndarray = None  # (34,) False where the film may show a corner of which nothing is known
 
     @property
     def variant(self):
@@ -67,24 +71,30 @@ def log_uniform(rng, low, high):
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def render(seed, version="A", height=384, width=256, setting=Setting(), projections=None):
+def render(seed, version="A", height=384, width=256, setting=Setting(), projections=None, volumes=None):
     """The film fits into height x width; its own aspect is drawn, the rest of that canvas is not rendered."""
     style = STYLE[version]
     rng = np.random.default_rng([seed, ord(version)])
-    spine = build_spine(rng, setting.prevalence, setting.displacement, setting.fractures, setting.variant)
     # a scanned volume ends at T11 or T12, so films with CT tissue are cut shorter
-    film_height = setting.film_height_mm or (rng.uniform(190, 320) if version == "T" else rng.uniform(225, 430))
+    short = version in "TV"
+    if version != "V":
+        spine = build_spine(rng, setting.prevalence, setting.displacement, setting.fractures, setting.variant)
+    film_height = setting.film_height_mm or (rng.uniform(190, 320) if short else rng.uniform(225, 430))
     view = setting.view or draw_view(rng, version, film_height)
     aspect = setting.aspect or rng.choice([rng.uniform(0.4, 0.7), rng.uniform(0.6, 0.95)])
     rows = min(height, int(width / aspect))
     shape = (rows, min(width, int(round(rows * aspect))))
     pixel = film_height / rows
     canvas = Canvas(shape, pixel)
-    spine = place(spine, canvas, rng, view)
+    in_volume, known = None, np.ones(len(LANDMARKS), bool)
+    if version == "V":
+        spine, points, known = ct_films.draw(canvas, volumes, rng, view)
+    else:
+        spine = place(spine, canvas, rng, view)
 
-    in_volume = None
     if version == "T":
         in_volume = ct_tissue.draw(canvas, spine.landmarks(), projections, rng)
+    if version in "TV":
         column = tissue.column_of(canvas, spine)
     else:
         column = tissue.draw_body(canvas, spine, rng)
@@ -94,7 +104,7 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
             chest.draw_fat_planes(canvas, column, spine, rng)
         else:
             tissue.draw_lungs(canvas, column, spine, rng)
-    if version != "D" or rng.uniform() < 0.5:
+    if version not in "DV" or rng.uniform() < 0.5:
         tissue.draw_gas(canvas, column, rng, style)
     tissue.draw_limbs(canvas, column, rng)
     tissue.draw_clothing(canvas, rng)
@@ -102,6 +112,9 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
     canvas.sum = np.zeros(shape, np.float32)
     if version == "D":
         spine = draw_outlined_skeleton(canvas, spine, rng, setting)
+    elif version == "V":
+        texture = bone_texture(shape, pixel, rng, style)
+        ct_films.sharpen(canvas, spine, rng, ct_films.look_of(canvas, rng, spine, texture))
     else:
         draw_skeleton(canvas, spine, rng, style, setting, bare=version == "T")
     if version == "T":  # the CT has its own bones: only sharpen them
@@ -112,20 +125,22 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
     canvas.sum = np.clip(soft, 0, None) + canvas.sum
     canvas.blur(rng.uniform(0.1, 0.45))
 
-    quiet = (4.6, 5.6) if version == "D" else (3.7, 5.2)
+    quiet = (4.6, 5.6) if version in "DV" else (3.7, 5.2)
     film = detector.expose(canvas.sum, pixel, rng, (4.6, 5.2) if setting.clean else quiet)
-    film = detector.vendor(film, pixel, rng) if version == "D" else detector.process(film, pixel, rng, style)
+    film = detector.vendor(film, pixel, rng) if version in "DV" else detector.process(film, pixel, rng, style)
     facing = setting.facing or str(rng.choice(["left", "right"]))
-    landmarks = spine.landmarks() / pixel - 0.5
+    landmarks = (points if version == "V" else spine.landmarks()) / pixel - 0.5
     if in_volume is not None:
-        landmarks[~in_volume(landmarks)] = np.nan
+        inside = in_volume(landmarks)
+        known = inside | ~BEYOND_CT
+        landmarks[~inside] = np.nan
     if facing == "left":
         film = film[:, ::-1].copy()
         landmarks = landmarks * [-1, 1] + [shape[1] - 1, 0]
     if not setting.clean:
         film = hardware.draw_grid(film, pixel, rng, 0.33)
         film = hardware.draw_stitch(film, rng, 0.25)
-        if version == "D":
+        if version in "DV":
             film, field = detector.blades(film, rng, 0.45)
             landmarks[~within(landmarks, field)] = np.nan
         else:
@@ -141,6 +156,7 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
         version,
         int(seed),
         view,
+        known,
     )
 
 
@@ -154,7 +170,7 @@ def within(points, field):
 
 def draw_view(rng, version, film_height):
     """Now and then a thoracolumbar film, which ends above the sacrum; a scanned volume and C show the sacrum."""
-    chance = {"A": 0.08, "B": 0.08, "D": 0.12}.get(version, 0)
+    chance = {"A": 0.08, "B": 0.08, "D": 0.12, "V": 0.1}.get(version, 0)
     return "thoracolumbar" if film_height < 360 and rng.uniform() < chance else "lumbar"
 
 

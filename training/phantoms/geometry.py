@@ -162,7 +162,8 @@ class Spine:
         )
 
     def landmarks(self):
-        points = [self.bodies[level] for level in LEVELS]
+        unknown = np.full((4, 2), np.nan)  # a scanned volume may end below a level
+        points = [self.bodies.get(level, unknown) for level in LEVELS]
         return np.concatenate(points + [self.sacrum[0][[3, 2]]])
 
 

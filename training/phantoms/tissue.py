@@ -128,7 +128,9 @@ def draw_vessels(canvas, spine, rng):
     if rng.uniform() > 0.3:
         return
     for _ in range(rng.integers(3, 14)):
-        quad = spine.bodies[LEVELS[rng.integers(2, 8)]]
+        quad = spine.bodies.get(LEVELS[rng.integers(2, 8)])
+        if quad is None:
+            continue
         start = (quad[1] + quad[2]) / 2 + [rng.uniform(4, 18), rng.uniform(-14, 14)]
         canvas.capsule(
             start, start + [rng.uniform(-2, 2), rng.uniform(2, 9)], rng.uniform(0.5, 1.3), rng.uniform(0.05, 0.25), 0.2
