@@ -11,22 +11,41 @@ import { silentLogger } from '../../domain/log.ts';
 import type { PackSummary } from '../../domain/ports.ts';
 import type { Answer } from '../../evaluation/answers.ts';
 import type { Entrant } from '../../evaluation/evaluate.ts';
-import type { Picture, Report } from '../../evaluation/report.ts';
+import type { Picture, Report, WorthALook } from '../../evaluation/report.ts';
 import type { TruthRow } from '../../evaluation/truth.ts';
+import type { Variation } from '../../evaluation/variations.ts';
 import { loadPack, packFolders } from '../../inference/load-packs.ts';
 import { modelRunner, type ManagedModelRunner } from '../../inference/model-runner.ts';
 import type { PackManifest } from '../../kit/pack-manifest.ts';
+import packageJson from '../../../package.json' with { type: 'json' };
 import { UsageError, type Io } from '../command.ts';
-import { truthAndAnswer } from '../drawing/truth-and-answer.ts';
+import { filmSheet } from '../drawing/film-sheet.ts';
 import { filesOf, picturesOf } from '../infer/inputs.ts';
 import { seriesAtHand } from '../infer/stacks.ts';
 import { progressBar } from '../progress-bar.ts';
 import { answerOf } from './answer-of.ts';
+import { keptAnswers, nothingKept, stateOfPack } from './kept-answers.ts';
 import type { Manifest } from './manifest.ts';
 
-export type RunEntrant = Entrant & { readonly picturesSha256: string };
+export type RunEntrant = Entrant & {
+  readonly picturesSha256: string;
+  /** To be called when the answers are written elsewhere: what was kept for a broken run goes. */
+  readonly told: () => Promise<void>;
+};
 
-export async function runOnManifest(name: string, manifest: Manifest, io: Io): Promise<RunEntrant> {
+export type RunOptions = {
+  /** Each picture that the model is for is read once more under each of these changes. */
+  readonly variations?: readonly Variation[];
+  /** A file that answers are written to as they come, and taken from when the run was broken off. */
+  readonly keptIn?: string;
+};
+
+export async function runOnManifest(
+  name: string,
+  manifest: Manifest,
+  io: Io,
+  { variations = [], keptIn }: RunOptions = {},
+): Promise<RunEntrant> {
   const config = readConfig(io.env);
   const folder = modelsFolder(config);
   const there = await packFolders(folder);
@@ -40,26 +59,50 @@ export async function runOnManifest(name: string, manifest: Manifest, io: Io): P
     provider: config.WETREAD_EXECUTION_PROVIDER,
     logger: silentLogger,
   });
-  const bar = progressBar(io, manifest.rows.length);
+  const changesOf = (row: TruthRow): readonly Variation[] => (row.expect === 'read' ? variations : []);
+  const bar = progressBar(
+    io,
+    manifest.rows.reduce((sum, row) => sum + 1 + changesOf(row).length, 0),
+  );
+  const kept =
+    keptIn === undefined
+      ? nothingKept
+      : await keptAnswers(keptIn, `${name} ${await stateOfPack(join(folder, name))}, wetread ${packageJson.version}`);
   const all = createHash('sha256');
   try {
     return await withDecoder(config, async (read, stackOf) => {
       await runner.ready();
       const answers: Answer[] = [];
       let provider = '';
-      for (const [index, row] of manifest.rows.entries()) {
-        bar.show(index, row.file);
+      let done = 0;
+      for (const row of manifest.rows) {
         const slices = await slicesIn(fileOf(manifest, row), row);
         for (const file of slices ?? [fileOf(manifest, row)]) all.update(await bytesOf(file, row));
-        const images = () => (slices === undefined ? read(manifest, row) : stackOf(slices, pack.summary, row));
-        const { answer, executionProvider } = await answered(runner, row, images);
-        provider ||= executionProvider ?? '';
-        answers.push(answer);
+        const images = once(() => (slices === undefined ? read(manifest, row) : stackOf(slices, pack.summary, row)));
+        for (const variation of [undefined, ...changesOf(row)]) {
+          bar.show(done, row.file);
+          done += 1;
+          const known = kept.known(row.file, variation?.name);
+          if (known !== undefined) {
+            answers.push(known);
+            continue;
+          }
+          const { answer, executionProvider } = await answered(runner, row, images, variation);
+          provider ||= executionProvider ?? '';
+          answers.push(answer);
+          await kept.keep(answer);
+        }
       }
       const { version, sha256 } = pack.identity;
       const { trainedOn, intendedUse } = pack.manifest;
       const model = { name, version, sha256, trainedOn, intendedUse, executionProvider: provider };
-      return { model, answers, thresholds: thresholdsIn(pack.manifest), picturesSha256: all.digest('hex') };
+      return {
+        model,
+        answers,
+        thresholds: thresholdsIn(pack.manifest),
+        picturesSha256: all.digest('hex'),
+        told: kept.drop,
+      };
     });
   } finally {
     bar.clear();
@@ -78,16 +121,41 @@ async function answered(
   runner: ManagedModelRunner,
   { file }: TruthRow,
   read: () => Promise<readonly GreyImage[]>,
+  variation?: Variation,
 ): Promise<{ readonly answer: Answer; readonly executionProvider?: string }> {
   try {
-    const images = await read();
+    const originals = await read();
+    const images = variation === undefined ? originals : originals.map(variation.apply);
     // A row is one picture; of several frames only a pack that reads a stack can make one answer.
     const said = await runner.run(runner.packs[0]!, images.length === 1 ? images[0]! : images);
-    return { answer: answerOf(file, said), executionProvider: said.executionProvider };
+    const answer = answerOf(file, said);
+    const [original, image] = [originals[0]!, images[0]!];
+    return {
+      answer: variation === undefined ? answer : carriedBack(answer, variation, original, image),
+      executionProvider: said.executionProvider,
+    };
   } catch (thrown) {
     if (thrown instanceof UsageError) throw thrown;
-    return { answer: { file, failed: asWetreadError(thrown).code } };
+    return { answer: { file, ...(variation && { variation: variation.name }), failed: asWetreadError(thrown).code } };
   }
+}
+
+/** What the model placed outside the changed picture it did not see: that is left out. Boxes change their shape, and go. */
+function carriedBack(
+  { boxes: _, landmarks, ...answer }: Answer,
+  variation: Variation,
+  original: GreyImage,
+  { rows, columns }: GreyImage,
+): Answer {
+  const seen = Object.entries(landmarks ?? {}).filter(([, [x, y]]) => x >= 0 && y >= 0 && x <= columns && y <= rows);
+  const places = seen.map(([name, at]) => [name, [...variation.back(at, original)]]);
+  return { ...answer, variation: variation.name, ...(landmarks && { landmarks: Object.fromEntries(places) }) };
+}
+
+/** A picture that is read under many changes is unpacked once. */
+function once<Result>(make: () => Promise<Result>): () => Promise<Result> {
+  let made: Promise<Result> | undefined;
+  return () => (made ??= make());
 }
 
 type Read = (manifest: Manifest, row: TruthRow) => Promise<GreyImage[]>;
@@ -170,26 +238,30 @@ function fileOf({ folder }: Manifest, { file }: TruthRow): string {
 
 /** At most so many for each section: a page of two hundred films is not looked at. */
 const most = 24;
+/** Where all are wanted, so many: some tens of megabytes, which a browser still opens. */
+const mostOfAll = 400;
 
 export async function withPictures(report: Report, entrant: Entrant, manifest: Manifest, io: Io): Promise<Report> {
   const wanted = report.sections.some(({ worthALook = [] }) => worthALook.length > 0);
   if (!wanted) return report;
   const rows = new Map(manifest.rows.map((row) => [row.file, row]));
-  const answers = new Map(entrant.answers.map((answer) => [answer.file, answer]));
+  const answers = new Map(entrant.answers.map((answer) => [`${answer.file} ${answer.variation ?? ''}`, answer]));
   return withDecoder(readConfig(io.env), async (read) => {
-    const draw = async ({ file, why }: { file: string; why: string }): Promise<Picture[]> => {
+    const draw = async ({ file, why, variation }: WorthALook): Promise<Picture[]> => {
       const row = rows.get(file);
       if (row === undefined) return [];
       // Answers can be evaluated without their pictures at hand.
       const [image] = await read(manifest, row).catch(() => []);
-      return image === undefined
-        ? []
-        : [{ caption: `${file}: ${why}`, pngBase64: truthAndAnswer(image, row, answers.get(file)).toString('base64') }];
+      if (image === undefined) return [];
+      const answer = answers.get(`${file} `);
+      const changed = variation === undefined ? undefined : answers.get(`${file} ${variation}`);
+      return [{ caption: `${file}: ${why}`, pngBase64: filmSheet(image, row, answer, changed).toString('base64') }];
     };
     const sections = [];
     for (const section of report.sections) {
       const pictures: Picture[] = [];
-      for (const one of (section.worthALook ?? []).slice(0, most)) pictures.push(...(await draw(one)));
+      const limit = section.showsAll === true ? mostOfAll : most;
+      for (const one of (section.worthALook ?? []).slice(0, limit)) pictures.push(...(await draw(one)));
       sections.push(pictures.length === 0 ? section : { ...section, pictures });
     }
     return { ...report, sections };
