@@ -25,7 +25,7 @@ def tile(film, height, width, marked):
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("out", type=Path)
-    arguments.add_argument("--version", default="B", choices=list("ABCDT"))
+    arguments.add_argument("--version", default="B", choices=list("ABCDFTV"))
     arguments.add_argument("--first", type=int, default=0)
     arguments.add_argument("--films", type=int, default=18)
     arguments.add_argument("--columns", type=int, default=6)

@@ -25,13 +25,12 @@ ABOVE = {
         (177.5, 79.5), (207.0, 79.5), (205.8, 85.1), (177.3, 85.1),
     ]
 }  # fmt: skip
-SLICE = 3.0  # mm between the sagittal slices that are projected
+SLICE = 3.9  # mm between the sagittal slices that are projected
 
 
 @dataclass(frozen=True)
 class Patient:
-    soft: np.ndarray  # (x, y downwards, forwards), water equivalent
-    bone: np.ndarray
+    layers: np.ndarray  # (x, y downwards, forwards, 2): soft tissue as water equivalent, dense bone
     middle: float  # slice through the spine's middle
     corners: np.ndarray  # (34, 2) in mm, forwards and downwards
     scale: tuple  # mm of a voxel: aside, forwards, downwards
@@ -52,10 +51,12 @@ def load_patient(data, name):
     volume = volume[:usable].reshape(-1, step, *volume.shape[1:]).mean(1)
     volume = np.ascontiguousarray(volume[:, :, ::-1].transpose(0, 2, 1))
     table = np.array(ABOVE.get(name, [(np.nan, np.nan)] * 8) + list(corners), float)
-    flat = np.stack([table[:, 0] * spacing[1], (volume.shape[1] - 1 - table[:, 1]) * spacing[2]], 1)
+    first = max(0, int(np.nanmean(table[:, 0]) - 150 / spacing[1]))  # what lies far from the spine may be left out
+    last = int(np.nanmean(table[:, 0]) + 190 / spacing[1])
+    volume = volume[:, :, first:last]
+    flat = np.stack([(table[:, 0] - first) * spacing[1], (volume.shape[1] - 1 - table[:, 1]) * spacing[2]], 1)
     return Patient(
-        1 + np.clip(volume, -1000, 120) / 1000,
-        np.clip(volume - 150, 0, 1500) / 1000,
+        np.stack([1 + np.clip(volume, -1000, 120) / 1000, np.clip(volume - 150, 0, 1500) / 1000], -1),
         (middle - (step - 1) / 2) / step,
         flat,
         (spacing[0] * step, spacing[1], spacing[2]),
@@ -99,7 +100,7 @@ def draw_changes(corners, rng):
 def project(patient, acts, rng):
     """One projection: soft tissue and bone in mm of water and of dense bone, and the corners on it."""
     aside_mm, forward_mm, down_mm = patient.scale
-    count, rows, columns = patient.soft.shape
+    count, rows, columns, _ = patient.layers.shape
     sign = rng.choice([-1, 1])  # the patient's mirror image
     yaw, roll = np.tan(np.radians(rng.normal(0, 4.5, 2)))
     divergence = 1 / rng.uniform(850, 1800)
@@ -113,12 +114,14 @@ def project(patient, acts, rng):
     stations = np.array([0, 10, 20, 32, 60.0])
     # Points of the film's grid lie in front of or behind the slices they meet; deformation varies slowly, so the
     # way back is computed once for each station and read off between them.
-    soft, bone = np.zeros(size[::-1], np.float32), np.zeros(size[::-1], np.float32)
+    total = np.zeros((size[1], size[0], 2), np.float32)
     fields = [backwards(acts, grid, s) - grid for s in stations]
     fields = [field.reshape(coarse[1], coarse[0], 2).astype(np.float32) for field in fields]
     fields = [cv2.resize(field, size.tolist(), interpolation=cv2.INTER_CUBIC) for field in fields]
     x, y = ((np.arange(n) + 0.5).astype(np.float32) * PIXEL for n in size)
     for index in range(count):
+        if not patient.layers[index, ..., 0].max() > 0.1:
+            continue
         aside = (index - patient.middle) * aside_mm * sign
         grow = 1 + aside * divergence
         # where a film point lies in this slice's plane, before it was magnified and shifted
@@ -133,12 +136,13 @@ def project(patient, acts, rng):
         back = cv2.remap(field, map_x, map_y, cv2.INTER_LINEAR)
         source_x = ((plane_x[None] + back[..., 0]) / forward_mm).astype(np.float32)
         source_y = ((plane_y[:, None] + back[..., 1]) / down_mm).astype(np.float32)
-        for layer, volume in ((soft, patient.soft), (bone, patient.bone)):
-            layer += cv2.remap(volume[index], source_x, source_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        total += cv2.remap(
+            patient.layers[index], source_x, source_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
     known = np.isfinite(patient.corners).all(1)
     corners = patient.corners.copy()
     corners[known] = forwards(acts, corners[known])
-    return soft * aside_mm, bone * aside_mm, corners
+    return total[..., 0] * aside_mm, total[..., 1] * aside_mm, corners
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Versions A, B and D are trained on, and T, which bends real CT projections to the drawn geometry. D draws bodies from
 the statistics of real outlines, with arches, pelvis and processing of its own; V shows CTs deformed in space, in which
-nothing but metal, gas and end plates is drawn. Version C shares the anatomy tables, nothing of the rendering of bone, texture and processing, and is never trained on: it stands in for
+nothing but metal, gas and end plates is drawn. F is the view from the front, which a reader must refuse. Version C shares the anatomy tables, nothing of the rendering of bone, texture and processing, and is never trained on: it stands in for
 another hospital.
 """
 
@@ -13,11 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from . import arches, bones, chest, ct_films, ct_tissue, detector, hardware, outlined, pelvis, tissue
+from . import arches, bones, chest, ct_films, ct_tissue, detector, frontal, hardware, outlined, pelvis, tissue
 from .canvas import Canvas, fractal_noise, smooth_noise
 from .geometry import FROM_BELOW, LANDMARKS, Prevalence, build_spine, measured_offsets
 
-STYLE = {"A": "solid", "B": "sliced", "C": "shell", "T": "sliced", "D": "outlined", "V": "outlined"}
+STYLE = {"A": "solid", "B": "sliced", "C": "shell", "T": "sliced", "D": "outlined", "V": "outlined", "F": "outlined"}
 # A scanned volume ends below these levels, although the film may show them.
 BEYOND_CT = np.array([name.startswith(("T10", "T11")) for name in LANDMARKS])
 
@@ -92,6 +92,8 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
     else:
         spine = place(spine, canvas, rng, view)
 
+    if version == "F":
+        return frontal_film(canvas, spine, setting, rng, seed)
     if version == "T":
         in_volume = ct_tissue.draw(canvas, spine.landmarks(), projections, rng)
     if version in "TV":
@@ -158,6 +160,20 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
         view,
         known,
     )
+
+
+def frontal_film(canvas, spine, setting, rng, seed):
+    """Version F: the view from the front, which has no corners."""
+    frontal.draw(canvas, spine, rng)
+    film = detector.expose(canvas.sum, canvas.pixel, rng, (4.4, 5.4))
+    film = detector.vendor(film, canvas.pixel, rng)
+    if not setting.clean:
+        film, _ = detector.blades(film, rng, 0.4)
+        film = hardware.draw_markers(film, canvas.pixel, rng, 0.4)
+    nowhere = np.full((len(LANDMARKS), 2), np.nan, np.float32)
+    film = np.clip(film, 0, 1).astype(np.float32)
+    known = np.ones(len(LANDMARKS), bool)
+    return Film(film, nowhere, float(canvas.pixel), spine, "front", False, "F", int(seed), "frontal", known)
 
 
 def within(points, field):
