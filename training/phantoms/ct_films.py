@@ -29,7 +29,7 @@ def draw(canvas, projections, rng, view):
     y = moved[known][:, 1] + down
     seen = (y > 0) & (y < height)
     centre = moved[known][seen, 0].mean() if seen.any() else moved[known][:, 0].mean()
-    shift = np.array([width * rng.uniform(0.22, 0.66) - centre, down])
+    shift = np.array([width * (rng.uniform(0.32, 0.6) if width < 0.53 * height else rng.uniform(0.22, 0.66)) - centre, down])
     inverse = np.linalg.inv(turn)
     # cv2's maps go from pixel centres to pixel centres
     matrix = inverse * canvas.pixel / PIXEL

@@ -88,20 +88,23 @@ def collimate(film, rng, chance):
 
 def vendor(film, pixel, rng):
     """A maker's chain from log exposure to print: equalisation, unsharp masks, a window on the patient, a tone curve."""
+    plain = rng.uniform() < 0.5  # the even grey of most wards' screens; else anything a maker may set
     wide = wide_blur(film, rng.uniform(30, 90), pixel)
-    film = film - rng.uniform(0.2, 0.9) * (wide - wide.mean())
+    film = film - (rng.uniform(0.45, 0.9) if plain else rng.uniform(0.2, 0.9)) * (wide - wide.mean())
     for width in (rng.uniform(1.2, 4), rng.uniform(6, 22)):
-        if rng.uniform() < 0.65:
+        if rng.uniform() < (0.5 if plain else 0.65):
             detail = film - wide_blur(film, width, pixel)
             limit = rng.uniform(0.05, 0.5)  # edges of metal and skin would else ring
-            film = film + rng.uniform(0.2, 2.2) * limit * np.tanh(detail / limit)
+            film = film + rng.uniform(0.2, 1.2 if plain else 2.2) * limit * np.tanh(detail / limit)
     patient = film[wide > np.percentile(wide[::3, ::3], rng.uniform(2, 35))]
     low, high = np.percentile(patient[::5], [rng.uniform(0, 6), rng.uniform(95, 99.95)])
     room = high - low
     low, high = low - rng.uniform(0, 0.35) * room, high + rng.uniform(-0.04, 0.25) * room
     film = (film - low) / max(high - low, 1e-3)
     kind = rng.uniform()
-    if kind < 0.4:
+    if plain:
+        film = np.clip(film, 0, 1.1) ** rng.uniform(0.7, 1.25)
+    elif kind < 0.4:
         slope, middle = rng.uniform(2, 6), rng.uniform(0.45, 0.8)
         curve = lambda value: 1 / (1 + np.exp(-slope * (value - middle)))
         film = (curve(np.clip(film, -0.4, 1.4)) - curve(0)) / (curve(1) - curve(0))
@@ -111,10 +114,11 @@ def vendor(film, pixel, rng):
         bend = rng.uniform(0.5, 5)
         film = np.log1p(bend * np.clip(film, 0, 1.1)) / np.log1p(bend)
     film = np.clip(film, 0, 1)
-    if rng.uniform() < 0.15:
+    if not plain and rng.uniform() < 0.2:
         tiles = (int(rng.integers(2, 9)), int(rng.integers(2, 9)))
         film = cv2.createCLAHE(rng.uniform(1, 3.5), tiles).apply((film * 65535).astype(np.uint16)).astype(np.float32) / 65535
-    return film * rng.uniform(0.6, 1.0) + (rng.uniform(0, 0.25) if rng.uniform() < 0.4 else 0)
+    span = rng.uniform(0.4, 0.85) if plain else rng.uniform(0.6, 1.0)
+    return film * span + (1 - span) * (rng.uniform(0, 0.8) if rng.uniform() < 0.6 else 0)
 
 
 def blades(film, rng, chance):

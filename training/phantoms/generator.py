@@ -81,7 +81,10 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
         spine = build_spine(rng, setting.prevalence, setting.displacement, setting.fractures, setting.variant)
     film_height = setting.film_height_mm or (rng.uniform(190, 320) if short else rng.uniform(225, 430))
     view = setting.view or draw_view(rng, version, film_height)
-    aspect = setting.aspect or rng.choice([rng.uniform(0.4, 0.7), rng.uniform(0.6, 0.95)])
+    narrow = version in "DV" and rng.uniform() < 0.35
+    aspect = setting.aspect or (
+        rng.uniform(0.37, 0.52) if narrow else rng.choice([rng.uniform(0.4, 0.7), rng.uniform(0.6, 0.95)])
+    )
     rows = min(height, int(width / aspect))
     shape = (rows, min(width, int(round(rows * aspect))))
     pixel = film_height / rows
@@ -99,7 +102,7 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
     if version in "TV":
         column = tissue.column_of(canvas, spine)
     else:
-        column = tissue.draw_body(canvas, spine, rng)
+        column = tissue.draw_body(canvas, spine, rng, (110, 260) if version == "D" else (85, 230))
         if version == "D":
             chest.draw_chest(canvas, column, spine, rng)
             chest.draw_stomach(canvas, column, spine, rng)
@@ -206,7 +209,7 @@ def place(spine, canvas, rng, view="lumbar"):
         # never so low a sacrum on a tall film that most of the spine is cut off, nor the reverse
         reach = 215 * spine.scale
         low = max(low, min(0.92, (reach - rng.uniform(-10, 70)) / height))
-    goal = np.array([width * rng.uniform(0.22, 0.66), low * height])
+    goal = np.array([width * (rng.uniform(0.32, 0.6) if width < 0.53 * height else rng.uniform(0.22, 0.66)), low * height])
     shift = np.array([goal[0], goal[1] - turned(anchor)[1]])
     if view == "thoracolumbar":
         centres = np.array([turned(quad).mean(0) for quad in spine.bodies.values()])

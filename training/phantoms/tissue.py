@@ -17,12 +17,12 @@ def column_of(canvas, spine):
     return cv2.GaussianBlur(column, (1, 31), 12)
 
 
-def draw_body(canvas, spine, rng):
+def draw_body(canvas, spine, rng, reach=(85, 230)):
     """An oval cross-section around the spine that changes from loin to hip, air in front and behind."""
     column = column_of(canvas, spine)
     height = canvas.y[-1, 0]
     bend = lambda low, high, amount: rng.uniform(low, high) + smooth_profile(rng, canvas.shape[0], 4, amount)[:, None]
-    front, back = bend(85, 230, 9), bend(58, 110, 6)
+    front, back = bend(*reach, 9), bend(58, 110, 6)
     hip = sigmoid((canvas.y - spine.sacrum[0].mean(0)[1] + rng.uniform(-30, 30)) / 25)
     back = back + hip * rng.uniform(-10, 35)
     # The belly follows the curve of the spine only in part.
