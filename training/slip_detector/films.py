@@ -19,16 +19,22 @@ class Films:
         self.seen, self.images, self.points, self.slips = set(), [], [], []
 
     def refresh(self):
-        for path in sorted(path for folder in self.folders for path in folder.glob("shard-*.npz")):
+        fresh, images, points = 0, [], []
+        # The newest first: what is beyond the limit need not be read from the disk.
+        for path in sorted((path for folder in self.folders for path in folder.glob("shard-*.npz")), reverse=True):
             if path in self.seen or path.name.endswith(".part.npz"):
                 continue
-            with np.load(path) as shard:
-                points = counted(shard["points"])
-                self.images.extend(shard["images"])
-            self.points.extend(points)
-            # A film is stretched when it is shown; what is a slip was settled before.
-            self.slips.extend(slipped(offsets(one)) for one in points)
             self.seen.add(path)
+            if fresh < self.limit:
+                with np.load(path) as shard:
+                    images.append(shard["images"])
+                    points.append(counted(shard["points"]))
+                fresh += len(images[-1])
+        for shard, places in zip(reversed(images), reversed(points)):
+            self.images.extend(shard)
+            self.points.extend(places)
+            # A film is stretched when it is shown; what is a slip was settled before.
+            self.slips.extend(slipped(offsets(one)) for one in places)
         for kept in (self.images, self.points, self.slips):
             del kept[: -self.limit]
         return len(self.images)
