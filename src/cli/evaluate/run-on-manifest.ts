@@ -142,11 +142,12 @@ async function answered(
 
 /** What the model placed outside the changed picture it did not see: that is left out. Boxes change their shape, and go. */
 function carriedBack(
-  { boxes: _, landmarks, ...answer }: Answer,
+  told: Answer,
   variation: Variation,
   original: GreyImage,
   { rows, columns }: GreyImage,
 ): Answer {
+  const { landmarks, ...answer } = { ...told, boxes: [] };
   const seen = Object.entries(landmarks ?? {}).filter(([, [x, y]]) => x >= 0 && y >= 0 && x <= columns && y <= rows);
   const places = seen.map(([name, at]) => [name, [...variation.back(at, original)]]);
   return { ...answer, variation: variation.name, ...(landmarks && { landmarks: Object.fromEntries(places) }) };
