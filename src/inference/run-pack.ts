@@ -105,6 +105,12 @@ function surroundings(manifest: PackManifest, job: PackJob) {
   if (picture === undefined) throw new WetreadError('model.run-failed', 'there is no picture');
   const [prepared] = Object.values(job.inputs).flatMap((inputs) => Object.values(inputs));
   const { mean = 0, standardDeviation = 0 } = prepared ?? {};
+  const { rows, columns } = picture;
+  const native = (): Float32Array => {
+    if (job.native === undefined)
+      throw new TypeError('the picture\'s own pixels need "picture": "native" in the manifest');
+    return job.native;
+  };
   return {
     manifest,
     image: { ...picture, mean, standardDeviation },
@@ -112,10 +118,9 @@ function surroundings(manifest: PackManifest, job: PackJob) {
     sopUid: picture.sopUid,
     frame: picture.frame,
     pixels(region: Region, size: { readonly height: number; readonly width: number }): Float32Array {
-      if (job.native === undefined) throw new TypeError('pixels() needs "picture": "native" in the manifest');
-      const { rows, columns } = picture;
-      return regionOf({ rows, columns, values: job.native }, region, { ...size, filter: 'triangle', outside: 'zero' });
+      return regionOf({ rows, columns, values: native() }, region, { ...size, filter: 'triangle', outside: 'zero' });
     },
+    grey: () => ({ rows, columns, values: native() }),
   };
 }
 

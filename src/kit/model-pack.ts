@@ -109,6 +109,8 @@ type Surroundings<Manifest> = {
   readonly frame: number;
   /** The first picture's own grey values in a region, brought to a size; for manifests that say `"picture": "native"`. */
   pixels(region: Region, size: { readonly height: number; readonly width: number }): Float32Array;
+  /** All of the first picture's own grey values, row by row; for manifests that say `"picture": "native"`. */
+  grey(): { readonly rows: number; readonly columns: number; readonly values: Float32Array };
 };
 
 /** What `postprocess` turns into findings: the answer of a pack's only network. */

@@ -61,6 +61,7 @@ function readingOf({ slips = {}, facing = 'right', peak = 0.08, change, image = 
     shapes: () => [],
     pictures: [],
     pixels: () => new Float32Array(),
+    grey: () => ({ rows: 0, columns: 0, values: new Float32Array() }),
     sopUid: sopUid('1.2.3'),
     frame: 0,
   };

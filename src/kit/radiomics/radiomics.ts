@@ -11,6 +11,8 @@ export type RadiomicsOptions = {
   /** Grey levels that the region's range is cut into. */
   readonly bins?: number;
   readonly pixel?: FlatSize;
+  /** Names of the features that are wanted: families without any of them are not computed. */
+  readonly only?: readonly string[];
 };
 
 /**
@@ -18,21 +20,25 @@ export type RadiomicsOptions = {
  * scale from 0 to 100 of the crop's own range (1st to 99th percentile), as a radiograph's greys have no unit; what is
  * bright is bright beside its surroundings.
  */
-export function radiomicsOf(region: Region, { bins = 32, pixel }: RadiomicsOptions = {}): Features {
+export function radiomicsOf(region: Region, { bins = 32, pixel, only }: RadiomicsOptions = {}): Features {
   if (region.slices !== 1) throw new RangeError('radiomicsOf reads flat regions');
   const scaled = onCropScale(region);
   const levels = fixedBinNumber(scaled, bins);
+  const families: Readonly<Record<string, () => Features>> = {
+    shape2d: () => shape2d(region, pixel),
+    firstOrder: () => intensityStatistics(scaled),
+    histogram: () => intensityHistogram(levels),
+    glcm: () => glcm(levels, '2d-average'),
+    glrlm: () => glrlm(levels, '2d-average'),
+    glszm: () => glszm(levels, '2d-merged'),
+    ngtdm: () => ngtdm(levels, '2d-merged'),
+    ngldm: () => ngldm(levels, '2d-merged'),
+  };
+  const wanted = only && new Set(only.map((name) => name.split('.', 1)[0]));
   return Object.fromEntries(
-    Object.entries({
-      shape2d: shape2d(region, pixel),
-      firstOrder: intensityStatistics(scaled),
-      histogram: intensityHistogram(levels),
-      glcm: glcm(levels, '2d-average'),
-      glrlm: glrlm(levels, '2d-average'),
-      glszm: glszm(levels, '2d-merged'),
-      ngtdm: ngtdm(levels, '2d-merged'),
-      ngldm: ngldm(levels, '2d-merged'),
-    }).flatMap(([family, features]) => Object.entries(features).map(([name, value]) => [`${family}.${name}`, value])),
+    Object.entries(families)
+      .filter(([family]) => wanted?.has(family) ?? true)
+      .flatMap(([family, compute]) => Object.entries(compute()).map(([name, value]) => [`${family}.${name}`, value])),
   );
 }
 
