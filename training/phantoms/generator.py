@@ -33,6 +33,7 @@ class Film:
     version: str
     seed: int
     view: str = "lumbar"  # or thoracolumbar: cut off above the sacrum
+    mineral_loss: float = float("nan")  # 0: dense bone, 1: nearly transparent; NaN where bone is a scan's own
     known: np.ndarray = None  # (34,) False where the film may show a corner of which nothing is known
 
     @property
@@ -102,7 +103,11 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
     if version in "TV":
         column = tissue.column_of(canvas, spine)
     else:
-        column = tissue.draw_body(canvas, spine, rng, (110, 260) if version == "D" else (85, 230))
+        column = (
+            tissue.draw_body(canvas, spine, rng, (110, 260), (-0.1, 0.6))
+            if version == "D"
+            else tissue.draw_body(canvas, spine, rng)
+        )
         if version == "D":
             chest.draw_chest(canvas, column, spine, rng)
             chest.draw_stomach(canvas, column, spine, rng)
@@ -115,19 +120,22 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
     tissue.draw_clothing(canvas, rng)
     soft = canvas.sum
     canvas.sum = np.zeros(shape, np.float32)
+    frail = float(np.clip(rng.beta(2, 2.2), 0, 1))
     if version == "D":
-        spine = draw_outlined_skeleton(canvas, spine, rng, setting)
+        spine = draw_outlined_skeleton(canvas, spine, rng, setting, frail)
     elif version == "V":
         texture = bone_texture(shape, pixel, rng, style)
         ct_films.sharpen(canvas, spine, rng, ct_films.look_of(canvas, rng, spine, texture))
     else:
-        draw_skeleton(canvas, spine, rng, style, setting, bare=version == "T")
+        draw_skeleton(canvas, spine, rng, style, setting, frail, bare=version == "T")
     if version == "T":  # the CT has its own bones: only sharpen them
         canvas.sum *= rng.uniform(0, 0.7)
     canvas.blur(rng.uniform(0.15, 0.9))
     tissue.draw_vessels(canvas, spine, rng)
     implants = hardware.draw_implants(canvas, spine, rng, setting.implants)
     canvas.sum = np.clip(soft, 0, None) + canvas.sum
+    if version in "DV" and not setting.clean and rng.uniform() < 0.06:
+        hardware.draw_corset(canvas, spine, rng)
     canvas.blur(rng.uniform(0.1, 0.45))
 
     quiet = (4.6, 5.6) if version in "DV" else (3.7, 5.2)
@@ -161,6 +169,7 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
         version,
         int(seed),
         view,
+        float("nan") if short else frail,
         known,
     )
 
@@ -176,7 +185,7 @@ def frontal_film(canvas, spine, setting, rng, seed):
     nowhere = np.full((len(LANDMARKS), 2), np.nan, np.float32)
     film = np.clip(film, 0, 1).astype(np.float32)
     known = np.ones(len(LANDMARKS), bool)
-    return Film(film, nowhere, float(canvas.pixel), spine, "front", False, "F", int(seed), "frontal", known)
+    return Film(film, nowhere, float(canvas.pixel), spine, "front", False, "F", int(seed), "frontal", known=known)
 
 
 def within(points, field):
@@ -240,10 +249,9 @@ def scoliotic(spine, beam, divergence, rng):
     return moved, tilt, turn
 
 
-def draw_outlined_skeleton(canvas, spine, rng, setting):
+def draw_outlined_skeleton(canvas, spine, rng, setting, frail):
     """Generator D: all bones; returns the spine as projected."""
     shape, pixel = canvas.shape, canvas.pixel
-    frail = float(np.clip(rng.beta(2, 2.2), 0, 1))
     density = log_uniform(rng, 0.003, 0.0115) * (1.25 - 0.6 * frail)
     cortex = log_uniform(rng, 0.01, 0.034) * (1.15 - 0.35 * frail)
     if setting.clean:
@@ -309,10 +317,9 @@ def draw_outlined_skeleton(canvas, spine, rng, setting):
     return spine
 
 
-def draw_skeleton(canvas, spine, rng, style, setting, bare=False):
-    """All bones, or with `bare` only the bodies."""
+def draw_skeleton(canvas, spine, rng, style, setting, frail, bare=False):
+    """All bones, or with `bare` only the bodies; `frail` 0 to 1 is loss of mineral: less core, thinner plates."""
     shape = canvas.shape
-    frail = float(np.clip(rng.beta(2, 2.2), 0, 1))  # loss of mineral: less core, thinner plates
     density = log_uniform(rng, 0.003, 0.022) * (1.25 - 0.6 * frail)
     cortex = log_uniform(rng, 0.008, 0.034) * (1.2 - 0.4 * frail)
     if setting.clean:

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from .bones import direction
+from .bones import direction, smooth_curve
 from .geometry import FROM_BELOW, LEVELS, along, upward
 
 
@@ -81,6 +81,28 @@ def draw_screws(canvas, spine, rng, metal, chosen, with_sacrum):
                 ]
             )
             canvas.line(over, rng.uniform(4.5, 6.5), metal * rng.uniform(0.6, 1.2), profile="wall")
+
+
+def draw_corset(canvas, spine, rng):
+    """A brace: stays of metal or plastic before and behind the trunk, bands across it, a buckle."""
+    height = canvas.y[-1, 0]
+    y = np.linspace(rng.uniform(0, 0.3), rng.uniform(0.7, 1.05), 7) * height
+    centres = np.array(sorted((quad.mean(0)[1], quad.mean(0)[0]) for quad in spine.bodies.values()))
+    middle = np.interp(y, centres[:, 0], centres[:, 1])
+    for _ in range(rng.integers(1, 5)):
+        behind = rng.uniform() < 0.6
+        aside = -rng.uniform(45, 95) if behind else rng.uniform(40, 180)
+        x = middle.mean() * 0.4 + middle * 0.6 + aside + np.cumsum(rng.normal(0, 2, 7))
+        stay = smooth_curve(np.stack([x, y], 1), 40)
+        canvas.line(stay, rng.uniform(1.5, 14), rng.uniform(0.05, 1.2), profile="wall")
+    for _ in range(rng.integers(0, 5)):
+        level = rng.uniform(0.1, 0.95) * height
+        ends = [[0, level], [canvas.x[0, -1], level + rng.normal(0, 15)]]
+        canvas.line(ends, rng.uniform(8, 40), rng.uniform(0.01, 0.08), profile="wall")
+        if rng.uniform() < 0.5:
+            buckle = np.array([rng.uniform(0, 1) * canvas.x[0, -1], level])
+            box = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * rng.uniform(3, 12, 2) + buckle
+            canvas.line(box, rng.uniform(1, 2.5), rng.uniform(0.3, 1.5), closed=True, profile="wall")
 
 
 def draw_vacuum(canvas, spine, rng, depth):

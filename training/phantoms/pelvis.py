@@ -163,7 +163,7 @@ def draw_wide_processes(canvas, spine, rng, look):
         shape = shape * rng.uniform(0.7, 1.25) + rng.normal(0, 0.04, shape.shape)
         points = centre + (np.outer(shape[:, 0], along(angle)) + np.outer(shape[:, 1], upward(angle))) * depth
         curve = smooth_curve(np.vstack([points, points[:1]]), 50)
-        canvas.fill(curve, look["pelvis"] * rng.uniform(0.5, 1.4), soften=rng.uniform(0.4, 1.5))
+        canvas.fill(curve, look["pelvis"] * rng.uniform(0.1, 0.9), soften=rng.uniform(0.4, 2))
         uneven_line(canvas, curve, rng.uniform(0.8, 2), look["pelvis_line"] * rng.uniform(0.3, 1.1), rng)
         if rng.uniform() < 0.6:
             joint = centre + (np.outer([-0.25, 0.2], along(angle)) + np.outer([-0.55, -0.5], upward(angle))) * depth

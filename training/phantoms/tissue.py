@@ -17,7 +17,7 @@ def column_of(canvas, spine):
     return cv2.GaussianBlur(column, (1, 31), 12)
 
 
-def draw_body(canvas, spine, rng, reach=(85, 230)):
+def draw_body(canvas, spine, rng, reach=(85, 230), hips=(-0.1, 0.3)):
     """An oval cross-section around the spine that changes from loin to hip, air in front and behind."""
     column = column_of(canvas, spine)
     height = canvas.y[-1, 0]
@@ -32,7 +32,7 @@ def draw_body(canvas, spine, rng, reach=(85, 230)):
     )
     power = rng.uniform(1.6, 4.5)
     thickness = rng.uniform(2.2, 5.5) * np.sqrt(np.clip(1.0 - np.clip(reach, 0, 1) ** power, 0, None))
-    thickness *= 1 + rng.uniform(-0.1, 0.3) * hip
+    thickness *= 1 + rng.uniform(*hips) * hip
     canvas.sum += thickness
     canvas.sum += np.where(reach < 1, rng.uniform(-0.25, 0.6), 0) * (canvas.y / height)
     muscle = rng.uniform(0, 0.6) * np.exp(-(((canvas.x - column - rng.uniform(-12, 8)) / rng.uniform(22, 42)) ** 2))
