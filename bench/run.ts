@@ -14,6 +14,7 @@ const benches: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   pool: async () => (await import('./pool.ts')).benchPool(),
   triton: async () => (await import('./triton.ts')).benchTriton(),
   infer: async () => (await import('./infer.ts')).benchInfer(),
+  lumbar: async () => (await import('./lumbar.ts')).benchLumbar(),
   peers: async () => (await import('./peers.ts')).benchPeers(),
   'ct-memory': async () => (await import('./ct-memory.ts')).benchCtMemory(),
 };
