@@ -1,6 +1,8 @@
-"""Data manifests for `wetread evaluate` from the labelled films at hand.
+"""Data manifests for `wetread evaluate` from the films at hand.
 
 python -m training.manifests spine-xr-val DATA OUT      # real lateral films with corners: validation only
+python -m training.manifests laterals DATA OUT          # real lateral spines without corners: for --reference-free
+python -m training.manifests foreign DATA OUT           # every other real radiograph: must be refused
 python -m training.manifests phantoms OUT --films 120 --version C --first 8900000
 """
 
@@ -13,12 +15,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .lumbar_landmarks.pools import AMBIGUOUS, held_out, negatives
 from .lumbar_landmarks.real_films import L3_DEPTH_MM
 from .phantoms.generator import render
-from .phantoms.geometry import LANDMARKS
+from .phantoms.geometry import LANDMARKS, NORMAL_OFFSET, SLIP_LEVELS, measured_offsets
 
 CORNER = {"BB": "posteriorInferior", "BF": "anteriorInferior", "TF": "anteriorSuperior", "TB": "posteriorSuperior"}
 COLUMNS = ["file", "kind", "split", "patient", "modality", "view", "region", "spacing", "landmarks"]
+SEGMENTS = {level: f"{level}/{below}" for level, below in zip(SLIP_LEVELS, (*SLIP_LEVELS[1:], "S1"))}
+YARDSTICK = f"L3.posteriorSuperior,L3.anteriorSuperior,{L3_DEPTH_MM:g}"
+SLIPS = [f"{what}:slip-percent@{SEGMENTS[level]}" for what in ("value", "scatter") for level in SLIP_LEVELS[1:]]
+GROUPS = ["group:part", "group:set", "group:training"]
 
 
 class Writer:
@@ -35,7 +42,10 @@ class Writer:
         # Wetread counts from the corner of the first pixel, these labels from its centre.
         places = {key: [round(x + 0.5, 2), round(y + 0.5, 2)] for key, (x, y) in corners.items()}
         (self.out / f"{stem}.json").write_text(json.dumps(places))
-        self.rows.append({"file": name, "landmarks": f"{stem}.json", "split": "test", "modality": "DX", "view": "lateral", **row})
+        self.list(name, landmarks=f"{stem}.json", **row)
+
+    def list(self, name, **row):
+        self.rows.append({"file": name, "split": "test", "modality": "DX", "view": "lateral", **row})
 
     def close(self):
         with open(self.out / "manifest.csv", "w", newline="") as table:
@@ -46,16 +56,87 @@ class Writer:
 
 
 def spine_xr_val(data, out):
+    """The truth of a slip is that of the labels; their scatter is the spread over normal and labelled spines."""
     folder = Path(data) / "spine-xr-val"
-    writer = Writer(out)
+    writer = Writer(out, [*COLUMNS, *SLIPS])
     for name, film in json.loads((folder / "corners.json").read_text())["films"].items():
         shutil.copy(folder / name, writer.out / name)
         corners = {f"{code[:-2]}.{CORNER[code[-2:]]}": at for code, at in film["corners"].items()}
-        # T11 is labelled on some films; the pack does not name it.
-        corners = {key: at for key, at in corners.items() if key in LANDMARKS}
-        writer.add(name, corners, kind="real", patient=Path(name).stem, region="lumbar spine")
+        slips = measured_offsets(np.array([corners.get(key, (np.nan, np.nan)) for key in LANDMARKS]))
+        known = {level: slip for level, slip in zip(SLIP_LEVELS, slips) if level != "T12" and np.isfinite(slip)}
+        # Some films are labelled up to T9; the net does not name what lies above T10.
+        named = {key: at for key, at in corners.items() if key in LANDMARKS}
+        writer.add(
+            name,
+            named,
+            kind="real",
+            patient=Path(name).stem,
+            region="lumbar spine",
+            **{f"value:slip-percent@{SEGMENTS[level]}": round(100 * float(slip), 2) for level, slip in known.items()},
+            **{f"scatter:slip-percent@{SEGMENTS[level]}": round(100 * NORMAL_OFFSET[level][1], 1) for level in known},
+        )
     writer.close()
-    print(f"--yardstick L3.posteriorInferior,L3.anteriorInferior,{L3_DEPTH_MM:g}")
+    print(f"--yardstick {YARDSTICK} --names L1,L2,L3,L4,L5,S1")
+
+
+def linked(data, out, columns):
+    """Thousands of films are not copied: the manifest's folder holds a link to where they are."""
+    writer = Writer(out, columns)
+    link = writer.out / "films"
+    if not link.is_symlink():
+        link.symlink_to(Path(data).resolve())
+    return writer
+
+
+def laterals(data, out):
+    writer = linked(data, out, [*COLUMNS, *GROUPS])
+    for row in parts_of(data):
+        if (row["part"], row["projection"]) in (("lumbar_spine", "lateral"), ("thoracic_spine", "lateral")):
+            writer.list(
+                f"films/xr-parts/{row['file']}",
+                kind="real",
+                patient=row["study"],
+                **{
+                    "group:part": f"{row['part'].replace('_', ' ')}, {row['projection']}",
+                    # Some of these films were marked by eye and trained on.
+                    "group:training": "held out" if held_out(row["study"], 0.18) else "may be trained on",
+                },
+            )
+    writer.close()
+
+
+def foreign(data, out, held_out_only=False, seed=3):
+    """In an order of which every beginning is an even sample: one film of each group after the other."""
+    data = Path(data)
+    films = {}
+
+    def add(group, path, training):
+        films.setdefault(group, []).append((path.relative_to(data), training))
+
+    for validation in (True, False):
+        for group, path, _ in negatives(data, validation=validation):
+            if validation or not held_out_only:
+                add(group, path, "held out" if validation else "may be trained on")
+    for row in parts_of(data):
+        if row["projection"] in AMBIGUOUS.get(row["part"], ()) and row["projection"] != "lateral":
+            add(f"{row['part'].replace('_', ' ')}, two views", data / "xr-parts" / row["file"], "held out")
+    for path in sorted((data / "dicom-wg04" / "REF").glob("RG*")):
+        add("DICOM radiographs (chest, hip, lower leg)", path, "held out")
+    rng = np.random.default_rng(seed)
+    queues = [(group, [films[group][i] for i in rng.permutation(len(films[group]))]) for group in sorted(films)]
+    writer = linked(data, out, [*COLUMNS, "expect", *GROUPS])
+    for turn in range(max(len(queue) for _, queue in queues)):
+        for group, queue in queues:
+            if turn < len(queue):
+                path, training = queue[turn]
+                about = {"group:part": group, "group:set": path.parts[0], "group:training": training}
+                writer.list(f"films/{path}", kind="real", expect="abstain", **about)
+    writer.close()
+
+
+def parts_of(data):
+    with open(Path(data) / "xr-parts" / "manifest.csv") as table:
+        yield from csv.DictReader(table)
 
 
 def phantoms(out, films, version, first):
@@ -74,9 +155,11 @@ def phantoms(out, films, version, first):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = arguments.add_subparsers(dest="kind", required=True)
-    real = kinds.add_parser("spine-xr-val")
-    real.add_argument("data", type=Path)
-    real.add_argument("out", type=Path)
+    for name in ("spine-xr-val", "laterals", "foreign"):
+        real = kinds.add_parser(name)
+        real.add_argument("data", type=Path)
+        real.add_argument("out", type=Path)
+    real.add_argument("--held-out", action="store_true", help="only films that no corner finder is trained on")
     drawn = kinds.add_parser("phantoms")
     drawn.add_argument("out", type=Path)
     drawn.add_argument("--films", type=int, default=120)
@@ -85,6 +168,10 @@ def main():
     options = arguments.parse_args()
     if options.kind == "spine-xr-val":
         spine_xr_val(options.data, options.out)
+    elif options.kind == "laterals":
+        laterals(options.data, options.out)
+    elif options.kind == "foreign":
+        foreign(options.data, options.out, options.held_out)
     else:
         phantoms(options.out, options.films, options.version, options.first)
 
