@@ -108,6 +108,6 @@ def backwards(acts, points, aside=0.0, rounds=16):
     for act in reversed(acts):
         start = points
         for _ in range(rounds):
-            start = start + (points - act(start, aside)) * 0.9
+            start = start + (points - act(start, aside)) * 0.8
         points = start
     return points

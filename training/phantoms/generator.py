@@ -210,7 +210,7 @@ def place(spine, canvas, rng, view="lumbar"):
     turned = lambda points: (np.asarray(points) - middle) @ turn.T
     if view == "thoracolumbar":
         lowest = str(rng.choice(["L1", "L2", "L3", "L4", "L5"], p=[0.1, 0.25, 0.35, 0.2, 0.1]))
-        anchor, low = spine.bodies[lowest][0], rng.uniform(0.93, 1.0)
+        anchor, low = spine.bodies[lowest][0], rng.uniform(0.93, 1.0) + (0.06 if lowest == "L5" else 0)
     else:
         anchor = spine.sacrum[0][3]
         draw = rng.uniform()  # collimated just below S1, as usual, or with hips and all
