@@ -13,7 +13,7 @@ from ..phantoms.geometry import BODIES, BODY, LEVELS, PLATE
 
 CROP, SPAN = 112, 4.4  # samples per side, width in end plate depths
 PLACES = ("S1/S2", "L5/S1", "L4/L5", "L3/L4")  # from the feet
-SHIFTS = (-1, 0, 1)  # levels that every name is too low, right, too high: -1 names L4 what is L5
+SHIFTS = (-1, 0, 1)  # where each place truly lies: one nearer to the feet than named (the named L5 is S1), right, one up
 REMNANT = 0.85  # from S1's upper plate to the remnant disc S1/S2, in plate depths
 
 
@@ -118,23 +118,22 @@ def evidence(said):
     count = len(PLACES)
     columns = []
     for shift in SHIFTS:
-        # named one too low (-1): what is called L4/L5 is L5/S1, one place nearer to the feet
         asked = [(place, place + shift) for place in range(count) if 0 <= place + shift < count]
         columns.append(torch.stack([said[:, named, true] for named, true in asked]).mean(0) * (count - 1))
     return torch.stack(columns, -1)
 
 
 def renamed(corners, shift):
-    """The same column with every name moved: `shift` as in SHIFTS. The body or plate that no name had is extrapolated,
-    for the second stage to find; -1 gives L5 what was S1's body."""
+    """The same column with every name moved by one of SHIFTS; what had no name yet is laid where its neighbours
+    suggest, for the second stage to find."""
     bodies = corners[:, BODIES].reshape(-1, len(LEVELS), 4, 2)
     plate = corners[:, PLATE]
     if shift == 0:
         return corners
-    if shift < 0:  # L5 was called L4: the old L5 is S1, and a body is missing on top
+    if shift < 0:  # the named L5 is S1: its upper plate is S1's, and a body is missing on top
         top = bodies[:, :1] + (bodies[:, :1] - bodies[:, 1:2])
         return torch.cat([torch.cat([top, bodies[:, :-1]], 1).flatten(1, 2), bodies[:, -1][:, [3, 2]]], 1)
-    # L4 was called L5: what was S1's plate is L5's upper one; L5 and S1 are laid below as the bodies above suggest
+    # The named L5 is L4: S1's named plate is L5's upper one; L5 and S1 are missing below
     step = bodies[:, -1] - bodies[:, -2]
     lowest = bodies[:, -1] + step
     lowest = lowest + (plate[:, [1, 0]] - lowest[:, [2, 3]]).mean(1, keepdim=True)
