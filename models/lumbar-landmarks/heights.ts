@@ -1,21 +1,31 @@
-/** Heights of the vertebral bodies, from their corners: measured, not judged. */
-import { distance, inMillimetres, interval95, standardDeviationOf, type Covariance } from '../../src/kit/geometry.ts';
-import type { FindingDraft, Measurement, Point } from '../../src/kit/model-pack.ts';
+/** Heights of the vertebral bodies, from their corners, and what of them is lost against what is usual at the level: measured, not judged. */
+import {
+  distance,
+  inMillimetres,
+  interval95,
+  median,
+  standardDeviationOf,
+  type Covariance,
+} from '../../src/kit/geometry.ts';
+import type { FindingDraft, GenantGrade, Measurement, OverlayShape, Point } from '../../src/kit/model-pack.ts';
 import { bodyLevels, cornersOf, outlineOf, type Body, type BodyLevel, type Output, type Spine } from './corners.ts';
 import { isOnFilm } from './gate.ts';
 
-type Lumbar = Exclude<BodyLevel, 'T12'>;
-const lumbarLevels = bodyLevels.slice(1) as Lumbar[];
+const lumbarLevels = ['L1', 'L2', 'L3', 'L4', 'L5'] as const;
+type Lumbar = (typeof lumbarLevels)[number];
 
 export const heightFindings = (output: Output, spine: Spine): FindingDraft[] =>
   lumbarLevels.map((level) => heightFinding(output, spine, level));
+
+/** Every corner between the outermost pixels. */
+export const isWhole = (body: Body, image: Output['image']): boolean =>
+  cornersOf(body).every((corner) => isOnFilm(corner, image));
 
 function heightFinding(output: Output, spine: Spine, level: Lumbar): FindingDraft {
   const { image, manifest, sopUid, frame } = output;
   const finding = { concept: 'vertebral-height', site: { kind: 'vertebra', level } } as const;
   const body = spine.bodies[level];
-  const isVisible = (one: Body): boolean => cornersOf(one).every((corner) => isOnFilm(corner, image));
-  if (!isVisible(body)) {
+  if (!isWhole(body, image)) {
     const explanation = `${level} is not wholly on the film.`;
     return {
       ...finding,
@@ -25,9 +35,98 @@ function heightFinding(output: Output, spine: Spine, level: Lumbar): FindingDraf
     };
   }
 
+  const measure = measuringOn(output);
+  const ratio = measure('anterior-posterior-height-ratio', '1', [body], ([own]) => own!.anterior / own!.posterior);
+  const neighbours = neighboursOf(level)
+    .map((name) => spine.bodies[name])
+    .filter((one) => isWhole(one, image));
+  const loss = heightLossOf(output, spine, level);
+  const measurements = [
+    ratio,
+    ...(neighbours.length === 0
+      ? []
+      : [
+          measure('posterior-height-ratio-to-neighbours', '1', [body, ...neighbours], ([own, ...beside]) => {
+            return (own!.posterior * beside.length) / beside.reduce((sum, { posterior }) => sum + posterior, 0);
+          }),
+        ]),
+    ...(loss === undefined ? [] : [loss.anterior, loss.posterior]),
+    ...(image.spacing === undefined
+      ? []
+      : [
+          measure('anterior-height', 'mm', [body], ([own]) => own!.anterior),
+          measure('posterior-height', 'mm', [body], ([own]) => own!.posterior),
+        ]),
+  ];
+  const { mean, sd } = manifest.reference.anteriorPosteriorHeightRatio[level];
+  const [low, high] = ratio.interval!;
+  const usual = `usual ${(mean - 2 * sd).toFixed(2)} to ${(mean + 2 * sd).toFixed(2)}`;
+  return {
+    ...finding,
+    result: { kind: 'measured' },
+    measurements,
+    summary: `${level} height, front to back: ${ratio.value.toFixed(2)} (95 % ${low.toFixed(2)} to ${high.toFixed(2)}; ${usual})`,
+    evidence: { sopUid, frame, shapes: [{ kind: 'polygon', points: outlineOf(body), label: level }] },
+  };
+}
+
+export type HeightLoss = {
+  readonly anterior: Measurement;
+  readonly posterior: Measurement;
+  /** The larger of the two, as `height-loss`. */
+  readonly worst: Measurement;
+};
+
+/** Bodies further away than this are of another size. */
+const furthestNeighbour = 3;
+
+/**
+ * In percent of what the level's front and back wall usually have. How large this person's vertebrae are is the median of
+ * what the back walls of the bodies nearby say, each against its own level's usual height: one or two fractured neighbours
+ * do not move it. The middle of a body has no corner, so a biconcave one loses less here than it has lost.
+ */
+export function heightLossOf(output: Output, spine: Spine, level: BodyLevel): HeightLoss | undefined {
+  const { image, manifest } = output;
+  const { anteriorPosteriorHeightRatio: ratios, posteriorHeightToDepthOfL3: backs } = manifest.reference;
+  const place = bodyLevels.indexOf(level);
+  const near = bodyLevels.filter(
+    (name, other) =>
+      other !== place && Math.abs(other - place) <= furthestNeighbour && isWhole(spine.bodies[name], image),
+  );
+  if (near.length === 0 || !isWhole(spine.bodies[level], image)) return undefined;
+  const bodies = [level, ...near].map((name) => spine.bodies[name]);
+  const usualBack = backs[level].mean;
+  const sizeFrom = (others: readonly Heights[]): number =>
+    median(others.map(({ posterior }, index) => posterior / backs[near[index]!].mean));
+  const measure = measuringOn(output);
+  const anterior = measure('anterior-height-loss', '%', bodies, ([own, ...others]) => {
+    return 100 * (1 - own!.anterior / (sizeFrom(others) * usualBack * ratios[level].mean));
+  });
+  const posterior = measure('posterior-height-loss', '%', bodies, ([own, ...others]) => {
+    return 100 * (1 - own!.posterior / (sizeFrom(others) * usualBack));
+  });
+  const worst = anterior.value >= posterior.value ? anterior : posterior;
+  return { anterior, posterior, worst: { ...worst, quantity: 'height-loss' } };
+}
+
+/** Genant 1993: mild from a fifth, moderate from a quarter, severe beyond two fifths of the height. */
+export function genantGrade(lossPercent: number): GenantGrade {
+  if (lossPercent < 20) return '0';
+  if (lossPercent < 25) return '1';
+  return lossPercent <= 40 ? '2' : '3';
+}
+
+/** Front and back wall, for the overlay. */
+export const heightLines = (body: Body, level: BodyLevel): OverlayShape[] => [
+  { kind: 'line', from: body.anteriorSuperior.at, to: body.anteriorInferior.at, label: `${level} anterior height` },
+  { kind: 'line', from: body.posteriorSuperior.at, to: body.posteriorInferior.at, label: `${level} posterior height` },
+];
+
+/** A number from the corners of bodies, with the interval that the corners' spread gives it. */
+function measuringOn({ image, manifest }: Output) {
   const factor = manifest.operatingPoints.varianceScale.height;
-  const measure = (
-    quantity: Measurement['quantity'],
+  return (
+    quantity: string,
     unit: Measurement['unit'],
     bodies: readonly Body[],
     compute: (heights: Heights[]) => number,
@@ -50,37 +149,6 @@ function heightFinding(output: Output, spine: Spine, level: Lumbar): FindingDraf
       unit,
       interval: interval95(found, standardDeviationOf(value, points, covariances)),
     };
-  };
-
-  const ratio = measure('anterior-posterior-height-ratio', '1', [body], ([own]) => own!.anterior / own!.posterior);
-  const neighbours = neighboursOf(level)
-    .map((name) => spine.bodies[name])
-    .filter(isVisible);
-  const measurements = [
-    ratio,
-    ...(neighbours.length === 0
-      ? []
-      : [
-          measure('posterior-height-ratio-to-neighbours', '1', [body, ...neighbours], ([own, ...beside]) => {
-            return (own!.posterior * beside.length) / beside.reduce((sum, { posterior }) => sum + posterior, 0);
-          }),
-        ]),
-    ...(image.spacing === undefined
-      ? []
-      : [
-          measure('anterior-height', 'mm', [body], ([own]) => own!.anterior),
-          measure('posterior-height', 'mm', [body], ([own]) => own!.posterior),
-        ]),
-  ];
-  const { mean, sd } = manifest.reference.anteriorPosteriorHeightRatio[level];
-  const [low, high] = ratio.interval!;
-  const usual = `usual ${(mean - 2 * sd).toFixed(2)} to ${(mean + 2 * sd).toFixed(2)}`;
-  return {
-    ...finding,
-    result: { kind: 'measured' },
-    measurements,
-    summary: `${level} height, front to back: ${ratio.value.toFixed(2)} (95 % ${low.toFixed(2)} to ${high.toFixed(2)}; ${usual})`,
-    evidence: { sopUid, frame, shapes: [{ kind: 'polygon', points: outlineOf(body), label: level }] },
   };
 }
 

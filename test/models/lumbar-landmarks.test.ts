@@ -12,6 +12,7 @@ import { faultOfDrafts, type FindingDraft } from '../../src/kit/model-pack.ts';
 import manifest from '../../models/lumbar-landmarks/manifest.json' with { type: 'json' };
 import type { Output } from '../../models/lumbar-landmarks/corners.ts';
 import pack from '../../models/lumbar-landmarks/postprocess.ts';
+import { genantGrade } from '../../models/lumbar-landmarks/heights.ts';
 import { gradeWords, meyerding } from '../../models/lumbar-landmarks/slip.ts';
 
 type Drawn = {
@@ -241,6 +242,34 @@ describe('the findings of a spine', () => {
     );
   });
 
+  test('measures what is lost in front and behind against the level and the bodies nearby, whoever is fractured beside it', () => {
+    const loss = (quantity: string, drawn?: Drawn) =>
+      at(answerFor(drawn), 'L3').measurements.find((one) => one.quantity === quantity)!.value;
+    const crushed = (index: number, front: number, behind: number) => (corners: [number, number][]) => {
+      corners[4 * index + 2]![1] += front * bodyHeight;
+      corners[4 * index + 3]![1] += behind * bodyHeight;
+    };
+    const [front, behind] = [loss('anterior-height-loss'), loss('posterior-height-loss')];
+    const wedged = { change: crushed(3, 0.3, 0) };
+    expect(loss('anterior-height-loss', wedged)).toBeCloseTo(100 - 0.7 * (100 - front), 1);
+    expect(loss('posterior-height-loss', wedged)).toBeCloseTo(behind, 6);
+    const burst = { change: crushed(3, 0.4, 0.3) };
+    expect(loss('posterior-height-loss', burst)).toBeCloseTo(100 - 0.7 * (100 - behind), 1);
+    // L2 has lost a third: the median of the neighbours hardly moves.
+    const beside = { change: crushed(2, 0.35, 0.35) };
+    expect(Math.abs(loss('posterior-height-loss', beside) - behind)).toBeLessThan(4);
+  });
+
+  test('gives losses an interval that grows with the corners’ uncertainty', () => {
+    const width = (variance: number) => {
+      const { interval } = at(answerFor({ variance }), 'L3').measurements.find(
+        ({ quantity }) => quantity === 'anterior-height-loss',
+      )!;
+      return interval![1] - interval![0];
+    };
+    expect(width(16)).toBeCloseTo(2 * width(4), 1);
+  });
+
   test('says of a level cut off by the edge that it is not on the film, and measures the others', () => {
     // L4 and all above it stand 28 pixels forward of L5; the film ends 20 pixels in front of S1.
     const findings = answerFor({ slips: { 'L4/L5': 35 }, image: { columns: 300 } });
@@ -314,6 +343,10 @@ test('the thresholds are those that training chose for these weights (training/l
     );
   expect(gateLeast).toEqual(bounds('min'));
   expect(gateMost).toEqual(bounds('max'));
+});
+
+test("Genant's grades change at a fifth, a quarter and two fifths of the height", () => {
+  expect([-5, 0, 19.9, 20, 24.9, 25, 40, 40.1].map(genantGrade)).toEqual(['0', '0', '0', '1', '1', '2', '2', '3']);
 });
 
 test("Meyerding's grades change at quarters", () => {
