@@ -1,0 +1,131 @@
+"""Tune a backbone on broken and intact phantoms of its own, so that its features see the shape of end plates.
+
+    python -m training.vertebral_fracture.cohorts COHORTS --cohorts tuning
+    python -m training.vertebral_fracture.tune COHORTS OUT/tuned --minutes 3
+
+The net starts from ImageNet (EfficientNet-lite0) and is asked for the kind of fracture. Its first blocks and all its
+normalisations stay as they are. The vertebrae are of seeds that no cohort has, so that features are chosen, and models
+fitted, on vertebrae that the net never saw.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from . import cohorts, imagenet
+from .backbone import CROP, normalised
+from .export import write
+
+FROZEN = 3  # blocks
+KINDS = ("none", "wedge", "biconcave", "crush", "burst")
+
+
+def disturbed(crop, rng):
+    """Another frame, tone, sharpness and noise; never mirrored, since the front is always right."""
+    turn = cv2.getRotationMatrix2D(((CROP - 1) / 2, (CROP - 1) / 2), rng.normal(0, 2), np.exp(rng.normal(0, 0.025)))
+    turn[:, 2] += rng.normal(0, 1.5, 2)
+    out = cv2.warpAffine(crop, turn, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    out = np.clip(out, 0, 1) ** np.exp(rng.uniform(-0.5, 0.5))
+    if rng.uniform() < 0.3:
+        out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 1.5))
+    spread = out.std()
+    if rng.uniform() < 0.5:
+        out = out + rng.standard_normal(out.shape, dtype=np.float32) * spread * rng.uniform(0.02, 0.4)
+    if rng.uniform() < 0.2:
+        out[:, : rng.integers(1, 24)] = out.mean()
+    return out
+
+
+class Tuned(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+        self.head = nn.Linear(net.width, len(KINDS))
+
+    def forward(self, x):
+        net = self.net
+        with torch.no_grad():
+            x = F.relu6(net._bn0(net._conv_stem(x * 0.5)))
+            for block in net._blocks[:FROZEN]:
+                x = block(x)
+        for block in net._blocks[FROZEN : imagenet.CUT]:
+            x = block(x)
+        return self.head(net._blocks[imagenet.CUT].widened(x).mean((2, 3)))
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("folder", type=Path, help="holds the tuning cohort")
+    arguments.add_argument("out", type=Path)
+    arguments.add_argument("--minutes", type=float, default=3, help="of the processor")
+    arguments.add_argument("--batch", type=int, default=24)
+    arguments.add_argument("--rate", type=float, default=1.5e-3)
+    options = arguments.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    torch.manual_seed(20261121)
+    options.out.mkdir(parents=True, exist_ok=True)
+    columns, identity = cohorts.load(options.folder, "tuning")
+    crops, kinds = columns["crop"], np.array([KINDS.index(kind) for kind in columns["kind"]])
+    print({"vertebrae": len(crops), "kinds": np.bincount(kinds).tolist(), **identity}, flush=True)
+    model = Tuned(imagenet.load()).eval()  # eval: the normalisations keep their statistics
+    parameters = [p for block in model.net._blocks[FROZEN:] for p in block.parameters()]
+    optimizer = torch.optim.AdamW(
+        [{"params": parameters, "scale": 0.3}, {"params": model.head.parameters(), "scale": 2.0}], lr=options.rate, weight_decay=0.02
+    )
+    checkpoint = options.out / "checkpoint.pt"
+    spent, step = 0.0, 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location="cpu", weights_only=False)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        spent, step = state["spent"], state["step"]
+    average = {name: value.clone() for name, value in (state["average"] if step else model.state_dict()).items()}
+    rng = np.random.default_rng([20261121, step])
+    chance = 1 / np.bincount(kinds)[kinds]
+    chance /= chance.sum()
+    began, saved, shown, seen = time.process_time() - spent, time.time(), time.time(), []
+
+    def save():
+        part = checkpoint.with_suffix(".part")
+        state = {"model": model.state_dict(), "average": average, "optimizer": optimizer.state_dict()}
+        torch.save({**state, "spent": spent, "step": step, "identity": identity}, part)
+        part.rename(checkpoint)
+
+    while (spent := time.process_time() - began) < options.minutes * 60:
+        share = spent / (options.minutes * 60)
+        for group in optimizer.param_groups:
+            group["lr"] = float(options.rate * group["scale"] * min(1, (step + 1) / 20) * (0.5 * (1 + np.cos(np.pi * share)) + 0.01))
+        rows = rng.choice(len(crops), options.batch, p=chance)
+        x = normalised(np.stack([disturbed(crops[row], rng) for row in rows]))[:, None]
+        logits = model(torch.from_numpy(np.ascontiguousarray(x, np.float32)))
+        loss = F.cross_entropy(logits, torch.from_numpy(kinds[rows]), label_smoothing=0.05)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
+        optimizer.step()
+        step += 1
+        keep = min(0.97, step / (step + 10))
+        for name, value in model.state_dict().items():
+            average[name].lerp_(value, 1 - keep) if value.dtype.is_floating_point else average[name].copy_(value)
+        seen.append([loss.item(), float((logits.argmax(1).numpy() == kinds[rows]).mean())])
+        if time.time() - shown > 30:
+            pace = options.batch * len(seen) / (time.time() - shown)
+            print(f"step {step} {spent / 60:.2f} min loss {np.mean(seen, 0)[0]:.3f} right {np.mean(seen, 0)[1]:.3f} {pace:.1f} crops/s", flush=True)
+            shown, seen = time.time(), []
+        if time.time() - saved > 90:
+            save()
+            saved = time.time()
+    save()
+    model.load_state_dict(average)
+    write(model.net.eval(), options.out / "backbone.onnx")
+
+
+if __name__ == "__main__":
+    main()
