@@ -11,32 +11,31 @@ from torchvision.models.detection.backbone_utils import mobilenet_backbone, resn
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.ops import MultiScaleRoIAlign
 
-from ..lumbar_landmarks.net import CornerNet
+from ..lumbar_landmarks.net import CornerNet, widened
 from .films import SIZE
-from .segments import SEGMENTS
+from .segments import COUNTED, SEGMENTS
 
 CLASSES = 1 + 2 * len(SEGMENTS)  # background, slipped at each level, in place at each level
+WINDOW = 14  # samples per side of a segment
+MAP_SCALE = 20.0  # heat maps peak at a few hundredths
 BACKBONES = ("corner-net", "mobilenet", "resnet50")
 
 
 class CornerPyramid(nn.Module):
-    """The corner finder's trunk, with its top-down path as the feature pyramid: strides 4, 8 and 16."""
+    """The corner finder's trunk: its top-down path is the feature pyramid (strides 4, 8 and 16), and the finest level
+    carries its heat maps of L1 to S1 beside the features, since a slip is a matter of where corners stand."""
 
-    out_channels, frozen = 64, False
+    out_channels, maps, frozen = 64, len(COUNTED), False
 
     def __init__(self):
         super().__init__()
         self.net = CornerNet()
-        # No heat maps here.
-        del self.net.head
         fine, middle, deep = self.net.last.first[0].out_channels, *(self.net.merge[k].first[0].out_channels for k in (2, 1))
-        self.project = nn.ModuleList(nn.Conv2d(width, self.out_channels, 1) for width in (fine, middle, deep))
+        self.project = nn.ModuleList(nn.Conv2d(width, out, 1) for width, out in ((fine, 32), (middle, 64), (deep, 64)))
 
     def load_corners(self, path):
-        """Start from a trained corner finder; how many landmarks it knows does not matter."""
-        state = torch.load(path, map_location="cpu", weights_only=False)["average"]
-        trunk = {key: value for key, value in state.items() if not key.startswith("head.")}
-        self.net.load_state_dict(trunk)
+        """Start from a trained corner finder, which may know fewer levels."""
+        self.net.load_state_dict(widened(torch.load(path, map_location="cpu", weights_only=False)["average"]))
 
     def freeze(self):
         """Leave the trunk as the corner finder has it: with few hours the heads gain more from twice as many films."""
@@ -53,8 +52,12 @@ class CornerPyramid(nn.Module):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.training):
             with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
                 levels = self.levels(x)
-            pyramid = [project(level) for project, level in zip(self.project, levels)]
-        return OrderedDict((str(index), level.float()) for index, level in enumerate(pyramid))
+                logits = self.net.head(levels[0])[:, -self.maps :].float()
+                # Each map sums to one: a linear layer over it is the place of the corner.
+                heat = logits.flatten(2).softmax(-1).view_as(logits) * MAP_SCALE
+            pyramid = [project(level).float() for project, level in zip(self.project, levels)]
+        pyramid[0] = torch.cat([pyramid[0], heat], 1)
+        return OrderedDict((str(index), level) for index, level in enumerate(pyramid))
 
     def levels(self, x):
         net = self.net
@@ -86,20 +89,26 @@ class Deeper(nn.Module):
 class SegmentHead(nn.Module):
     """Looks at a segment finely: a slip of a tenth of an end plate is three pixels."""
 
-    def __init__(self, channels, width=96, out=256):
+    def __init__(self, features, maps, width=64, out=256):
         super().__init__()
+        self.features = features
         self.convolutions = nn.Sequential(
-            nn.Conv2d(channels, width, 3, padding=1),
+            nn.Conv2d(features + maps, width, 3, padding=1),
             nn.ReLU(True),
             nn.Conv2d(width, width, 3, stride=2, padding=1),
             nn.ReLU(True),
+            nn.Flatten(),
+            nn.Linear(width * (WINDOW // 2) ** 2, out),
         )
-        self.dense = nn.Sequential(nn.Flatten(), nn.Linear(width * 49, out), nn.ReLU(True), nn.Linear(out, out), nn.ReLU(True))
+        self.places = nn.Sequential(nn.Flatten(), nn.Linear(maps * WINDOW**2, out))
+        self.dense = nn.Sequential(nn.ReLU(True), nn.Linear(2 * out, out), nn.ReLU(True))
 
     def forward(self, x):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.training):
-            x = self.dense(self.convolutions(x))
-        return x.float()
+            looked = self.convolutions(x)
+        # In full precision: bf16 has three digits, and places are compared.
+        placed = self.places(x[:, self.features :])
+        return self.dense(torch.cat([looked.float(), placed], 1))
 
 
 class Grey(nn.Module):
@@ -140,8 +149,8 @@ def build(backbone="corner-net", corners=None):
         detector = FasterRCNN(
             body,
             rpn_anchor_generator=anchors,
-            box_roi_pool=MultiScaleRoIAlign(["0"], output_size=14, sampling_ratio=1),
-            box_head=SegmentHead(body.out_channels),
+            box_roi_pool=MultiScaleRoIAlign(["0"], output_size=WINDOW, sampling_ratio=1),
+            box_head=SegmentHead(body.project[0].out_channels, body.maps),
             # With a head comes its own predictor: torchvision wants no class count beside it.
             **{**fixed, "num_classes": None},
             box_predictor=FastRCNNPredictor(256, CLASSES),

@@ -24,6 +24,18 @@ def groups(net, backbone, rate):
     return [{"params": fresh, "share": 1.0}] + ([{"params": trunk, "share": 0.4}] if trunk else [])
 
 
+def take_over(net, path):
+    """Weights of an earlier detector that have the same name and shape; the trunk stays as it is."""
+    earlier, own = torch.load(path, map_location="cpu", weights_only=False)["average"], net.state_dict()
+    kept = {
+        key: value
+        for key, value in earlier.items()
+        if key in own and own[key].shape == value.shape and not key.startswith("backbone.net.")
+    }
+    net.load_state_dict(kept, strict=False)
+    print(f"{len(kept)} of {len(own)} tensors from {path}", flush=True)
+
+
 def save(path, **state):
     part = path.with_suffix(".part")
     torch.save(state, part)
@@ -36,6 +48,7 @@ def main():
     arguments.add_argument("out", type=Path, help="folder of the checkpoint")
     arguments.add_argument("--backbone", choices=BACKBONES, default="corner-net")
     arguments.add_argument("--corners", type=Path, help="checkpoint of the corner finder to start the trunk from")
+    arguments.add_argument("--start", type=Path, help="checkpoint of an earlier detector: takes over what still fits")
     arguments.add_argument("--freeze", action="store_true", help="leave that trunk as it is and train the rest")
     arguments.add_argument("--minutes", type=float, default=35)
     arguments.add_argument("--steps", type=int, help="stop after so many steps, whatever the time: to try a configuration")
@@ -49,6 +62,8 @@ def main():
     cv2.setNumThreads(1)
     torch.manual_seed(options.seed)
     net = build(options.backbone, options.corners)
+    if options.start:
+        take_over(net, options.start)
     if options.freeze:
         net.backbone.freeze()
     net.train()
