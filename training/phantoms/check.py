@@ -1,6 +1,6 @@
 """Truths that every phantom must keep, checked on films drawn for it; ends with an error at the first that fails.
 
-    python -m training.phantoms.check [--films 40] [--volumes volumes.npz]
+python -m training.phantoms.check [--films 40] [--volumes volumes.npz]
 """
 
 import argparse
@@ -11,7 +11,7 @@ import numpy as np
 from .ct_volumes import DeformedProjections
 from .deform import backwards, bend, forwards, fracture, slip
 from .generator import Setting, render
-from .geometry import BODY, FRONT_TO_BACK_HEIGHT, LEVELS, LUMBAR, PLATE, Prevalence, build_spine, measured_offsets
+from .geometry import FRONT_TO_BACK_HEIGHT, LEVELS, LUMBAR, PLATE, Prevalence, build_spine, measured_offsets
 from .outlines import draw_profile
 from .variants import KINDS
 

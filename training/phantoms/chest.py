@@ -1,4 +1,4 @@
-"""Generator D's chest: lungs with vessels, domes of the diaphragm that fall off behind the spine, shadows of the ribs."""
+"""Generator D's chest and belly: lungs with vessels, domes of the diaphragm, gas with levels, planes of fat."""
 
 import numpy as np
 

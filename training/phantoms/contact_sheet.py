@@ -61,8 +61,13 @@ def main():
             print(version, "left out: no projections given")
             continue
         began = time.process_time()
-        films = [render(options.first + i, version, *TILE, projections=projections, volumes=volumes) for i in range(options.films)]
-        print(version, f"{options.films / (time.process_time() - began):.1f} films/s of one core at {TILE[0]}x{TILE[1]}")
+        films = [
+            render(options.first + i, version, *TILE, projections=projections, volumes=volumes)
+            for i in range(options.films)
+        ]
+        print(
+            version, f"{options.films / (time.process_time() - began):.1f} films/s of one core at {TILE[0]}x{TILE[1]}"
+        )
         groups.append([tile(film.image, film.landmarks if i % 3 == 2 else ()) for i, film in enumerate(films)])
     rows = []
     for tiles in groups:

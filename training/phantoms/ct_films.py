@@ -10,7 +10,7 @@ from .outlined import draw_outlined, profile_of
 
 
 def draw(canvas, projections, rng, view):
-    """Adds a projection to the canvas; returns its spine and which corners the volume holds."""
+    """Adds a projection to the canvas; returns its spine, the corners, which of them the volume holds, and the view."""
     pick = int(rng.integers(0, len(projections.soft)))
     soft, bone = projections.soft[pick].astype(np.float32), projections.bone[pick].astype(np.float32)
     corners = projections.corners[pick].astype(float)
@@ -20,16 +20,23 @@ def draw(canvas, projections, rng, view):
     known = np.isfinite(corners).all(1)
     moved = corners @ turn.T
     top, bottom = (np.array([soft.shape[1] / 2, y]) * PIXEL @ turn.T for y in (6, soft.shape[0] - 6))
-    lowest = moved[BODY[str(rng.choice(["L2", "L3", "L4"]))]][0] if view == "thoracolumbar" else moved[PLATE][0]
+    lowest = moved[BODY[str(rng.choice(["L2", "L3", "L4"]))]][0]
+    if view == "thoracolumbar" and lowest[1] - top[1] < 0.85 * height:  # the volume ends too soon above
+        view = "lumbar"
+    lowest = lowest if view == "thoracolumbar" else moved[PLATE][0]
     low = rng.uniform(0.93, 1.0) if view == "thoracolumbar" else rng.uniform(0.6, 0.95)
     # the film stays on the volume if it can
-    down = np.clip(low * height - lowest[1], height - bottom[1] - 10, 10 - top[1]) if bottom[1] - top[1] > height else (
-        low * height - lowest[1]
+    down = (
+        np.clip(low * height - lowest[1], height - bottom[1] - 10, 10 - top[1])
+        if bottom[1] - top[1] > height
+        else (low * height - lowest[1])
     )
     y = moved[known][:, 1] + down
     seen = (y > 0) & (y < height)
     centre = moved[known][seen, 0].mean() if seen.any() else moved[known][:, 0].mean()
-    shift = np.array([width * (rng.uniform(0.32, 0.6) if width < 0.53 * height else rng.uniform(0.22, 0.66)) - centre, down])
+    shift = np.array(
+        [width * (rng.uniform(0.32, 0.6) if width < 0.53 * height else rng.uniform(0.22, 0.66)) - centre, down]
+    )
     inverse = np.linalg.inv(turn)
     # cv2's maps go from pixel centres to pixel centres
     matrix = inverse * canvas.pixel / PIXEL
@@ -45,7 +52,7 @@ def draw(canvas, projections, rng, view):
     bone = bone + rng.uniform(0, 1.8) * (bone - cv2.GaussianBlur(bone, (0, 0), 2.5))  # undo some of the slices' blur
     canvas.sum += np.clip(fetch(soft), 0, None) * rng.uniform(0.006, 0.014)
     canvas.sum += np.clip(fetch(bone), 0, None) * np.exp(rng.uniform(np.log(0.014), np.log(0.06)))
-    return spine_of(moved + shift, projections.changes[pick], rng), moved + shift, known
+    return spine_of(moved + shift, projections.changes[pick], rng), moved + shift, known, view
 
 
 def spine_of(points, changes, rng):

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 NAN = (np.nan, np.nan)
-# (anterior, superior) voxel of each corner in the mid-sagittal plane, read off by eye; T12 to S1 in the order of LANDMARKS.
+# (anterior, superior) voxel of each corner in the mid-sagittal plane, read off by eye; T12 to S1, as in LANDMARKS.
 PATIENTS = {
     "pelvis_lumbar_ct": (
         58.5,

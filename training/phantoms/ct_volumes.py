@@ -77,7 +77,9 @@ def draw_changes(corners, rng):
     plates = {**bodies, "S1": sacrum}
     fractures, slips = {}, {}
     if rng.uniform() < 0.5:
-        for level in rng.choice([level for level in order[1:] if level in bodies], 1 + (rng.uniform() < 0.25), replace=False):
+        for level in rng.choice(
+            [level for level in order[1:] if level in bodies], 1 + (rng.uniform() < 0.25), replace=False
+        ):
             kind = str(rng.choice(["wedge", "biconcave", "crush", "burst"], p=[0.34, 0.26, 0.2, 0.2]))
             fractures[str(level)] = (kind, float(rng.uniform(0.12, 0.5)))
     if rng.uniform() < 0.5:
@@ -136,9 +138,7 @@ def project(patient, acts, rng):
         back = cv2.remap(field, map_x, map_y, cv2.INTER_LINEAR)
         source_x = ((plane_x[None] + back[..., 0]) / forward_mm).astype(np.float32)
         source_y = ((plane_y[:, None] + back[..., 1]) / down_mm).astype(np.float32)
-        total += cv2.remap(
-            patient.layers[index], source_x, source_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        total += cv2.remap(patient.layers[index], source_x, source_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     known = np.isfinite(patient.corners).all(1)
     corners = patient.corners.copy()
     corners[known] = forwards(acts, corners[known])

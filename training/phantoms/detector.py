@@ -87,7 +87,7 @@ def collimate(film, rng, chance):
 
 
 def vendor(film, pixel, rng):
-    """A maker's chain from log exposure to print: equalisation, unsharp masks, a window on the patient, a tone curve."""
+    """A maker's chain from exposure to print: equalisation, unsharp masks, a window on the patient, a tone curve."""
     plain = rng.uniform() < 0.5  # the even grey of most wards' screens; else anything a maker may set
     wide = wide_blur(film, rng.uniform(30, 90), pixel)
     film = film - (rng.uniform(0.45, 0.9) if plain else rng.uniform(0.2, 0.9)) * (wide - wide.mean())
@@ -116,7 +116,10 @@ def vendor(film, pixel, rng):
     film = np.clip(film, 0, 1)
     if not plain and rng.uniform() < 0.2:
         tiles = (int(rng.integers(2, 9)), int(rng.integers(2, 9)))
-        film = cv2.createCLAHE(rng.uniform(1, 3.5), tiles).apply((film * 65535).astype(np.uint16)).astype(np.float32) / 65535
+        film = (
+            cv2.createCLAHE(rng.uniform(1, 3.5), tiles).apply((film * 65535).astype(np.uint16)).astype(np.float32)
+            / 65535
+        )
     span = rng.uniform(0.4, 0.85) if plain else rng.uniform(0.6, 1.0)
     return film * span + (1 - span) * (rng.uniform(0, 0.8) if rng.uniform() < 0.6 else 0)
 

@@ -26,9 +26,13 @@ def draw(canvas, spine, rng):
         if -40 < y < height + 40:
             turn = np.arctan((path(y + 15) - path(y - 15)) / 30)
             draw_vertebra(canvas, rng, np.array([path(y), y]), quad, name, turn, spine, bone, edge)
-    draw_pelvis(canvas, rng, np.array([path(spine.sacrum[0].mean(0)[1]), spine.sacrum[0][2:].mean(0)[1]]), spine, bone, edge)
+    draw_pelvis(
+        canvas, rng, np.array([path(spine.sacrum[0].mean(0)[1]), spine.sacrum[0][2:].mean(0)[1]]), spine, bone, edge
+    )
     canvas.blur(rng.uniform(0.2, 0.8))
-    canvas.sum = np.clip(soft, 0, None) + canvas.sum * (1 + rng.uniform(0, 0.3) * fractal_noise(rng, canvas.shape, 30, 3))
+    canvas.sum = np.clip(soft, 0, None) + canvas.sum * (
+        1 + rng.uniform(0, 0.3) * fractal_noise(rng, canvas.shape, 30, 3)
+    )
 
 
 def draw_trunk(canvas, spine, middle, rng):
@@ -42,8 +46,12 @@ def draw_trunk(canvas, spine, middle, rng):
     canvas.sum += rng.uniform(0.05, 0.35) * sigmoid((spread - np.abs(canvas.x - middle)) / 2) * (canvas.y > top)
     for side in (-1, 1):  # lungs beside the spine above two domes
         dome = top + rng.normal(-25, 15) + ((canvas.x - middle - side * 80) / rng.uniform(55, 90)) ** 2 * 30
-        canvas.sum -= rng.uniform(0.4, 1.2) * sigmoid((dome - canvas.y) / 1.5) * sigmoid((np.abs(canvas.x - middle) - 28) / 6)
-    grain = fractal_noise(rng, canvas.shape, rng.uniform(6, 14), 5, 0.7) * sigmoid(smooth_noise(rng, canvas.shape, 4, 3))
+        canvas.sum -= (
+            rng.uniform(0.4, 1.2) * sigmoid((dome - canvas.y) / 1.5) * sigmoid((np.abs(canvas.x - middle) - 28) / 6)
+        )
+    grain = fractal_noise(rng, canvas.shape, rng.uniform(6, 14), 5, 0.7) * sigmoid(
+        smooth_noise(rng, canvas.shape, 4, 3)
+    )
     canvas.sum -= rng.uniform(0.1, 0.5) * np.clip(grain - 0.2, 0, 2)
 
 
@@ -66,7 +74,9 @@ def draw_vertebra(canvas, rng, centre, quad, name, turn, spine, bone, edge):
             canvas.sum[where] += (edge * np.exp(-(((np.sqrt(distance) - 0.9) / 0.2) ** 2))).astype(np.float32)
         reach = rng.uniform(16, 28) * spine.scale
         if name.startswith("L"):
-            canvas.capsule(*place([(side * x * 0.8, -y * 0.2), (side * (x + reach), rng.normal(-2, 4))]), 4, bone * 0.4, 0.4)
+            canvas.capsule(
+                *place([(side * x * 0.8, -y * 0.2), (side * (x + reach), rng.normal(-2, 4))]), 4, bone * 0.4, 0.4
+            )
         else:
             rib = place([(side * x, -y * 0.6), (side * (x + 38), y * 0.6), (side * (x + 85), y + rng.uniform(25, 60))])
             canvas.line(smooth_curve(rib), rng.uniform(7, 10), bone * 0.35, profile="wall")

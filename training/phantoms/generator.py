@@ -2,8 +2,9 @@
 
 Versions A, B and D are trained on, and T, which bends real CT projections to the drawn geometry. D draws bodies from
 the statistics of real outlines, with arches, pelvis and processing of its own; V shows CTs deformed in space, in which
-nothing but metal, gas and end plates is drawn. F is the view from the front, which a reader must refuse. Version C shares the anatomy tables, nothing of the rendering of bone, texture and processing, and is never trained on: it stands in for
-another hospital.
+nothing but metal, gas and end plates is drawn. F is the view from the front, which a reader must refuse. Version C
+shares the anatomy tables, nothing of the rendering of bone, texture and processing, and is never trained on: it stands
+in for another hospital.
 """
 
 import hashlib
@@ -92,7 +93,7 @@ def render(seed, version="A", height=384, width=256, setting=Setting(), projecti
     canvas = Canvas(shape, pixel)
     in_volume, known = None, np.ones(len(LANDMARKS), bool)
     if version == "V":
-        spine, points, known = ct_films.draw(canvas, volumes, rng, view)
+        spine, points, known, view = ct_films.draw(canvas, volumes, rng, view)
     else:
         spine = place(spine, canvas, rng, view)
 
@@ -203,7 +204,7 @@ def draw_view(rng, version, film_height):
 
 
 def place(spine, canvas, rng, view="lumbar"):
-    """Tilt the patient and choose where the film is cut; S1 is in view on nearly all lumbar films, on no thoracolumbar one."""
+    """Tilt the patient and choose where the film is cut; S1 is on nearly all lumbar films, on no thoracolumbar one."""
     height, width = canvas.y[-1, 0], canvas.x[0, -1]
     turn = bones.rotation(np.radians(rng.normal(0, 6)))
     middle = spine.bodies["L3"].mean(0)
@@ -218,7 +219,9 @@ def place(spine, canvas, rng, view="lumbar"):
         # never so low a sacrum on a tall film that most of the spine is cut off, nor the reverse
         reach = 215 * spine.scale
         low = max(low, min(0.92, (reach - rng.uniform(-10, 70)) / height))
-    goal = np.array([width * (rng.uniform(0.32, 0.6) if width < 0.53 * height else rng.uniform(0.22, 0.66)), low * height])
+    goal = np.array(
+        [width * (rng.uniform(0.32, 0.6) if width < 0.53 * height else rng.uniform(0.22, 0.66)), low * height]
+    )
     shift = np.array([goal[0], goal[1] - turned(anchor)[1]])
     if view == "thoracolumbar":
         centres = np.array([turned(quad).mean(0) for quad in spine.bodies.values()])
@@ -228,7 +231,7 @@ def place(spine, canvas, rng, view="lumbar"):
 
 
 def scoliotic(spine, beam, divergence, rng):
-    """Bodies off the middle plane are larger or smaller on the film; returns the spine as projected, tilt and turn of each."""
+    """Bodies off the middle plane change size on the film; returns the spine as projected, tilt and turn of each."""
     amount = abs(rng.normal(0, 7)) if rng.uniform() < 0.8 else rng.uniform(10, 45)  # mm aside at the apex
     apex, length, phase = rng.uniform(-1, 9), rng.uniform(4, 9), rng.choice([-1, 1])
     aside = {name: phase * amount * np.cos(np.pi * (k - apex) / length) for k, name in enumerate(FROM_BELOW)}

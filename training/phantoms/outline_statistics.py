@@ -42,7 +42,7 @@ def body_contours(mask):
 
 
 def corner_indices(outline):
-    """The points farthest along the diagonals of the turned bounding box: back-below, front-below, front-above, back-above."""
+    """Points farthest along the diagonals of the turned bounding box, in the order of a body's corners."""
     (cx, cy), (width, height), turn = cv2.minAreaRect(outline.astype(np.float32))
     turn = np.radians(turn)
     if abs(np.cos(turn)) < np.sqrt(0.5):

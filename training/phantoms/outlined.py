@@ -74,8 +74,15 @@ def draw_outlined(canvas, quad, rng, look, shape):
     if shape["crush"] > 0:  # trabeculae pressed together lie as a band below the broken end plate
         band = [quad[3] * 0.8 + quad[0] * 0.2, quad[2] * 0.75 + quad[1] * 0.25]
         mask[:] = 0
-        cv2.polylines(mask, [np.round((np.array(band) / canvas.pixel - corner) * 16).astype(np.int32)], False, 255,
-                      max(1, int(round(4 / canvas.pixel))), cv2.LINE_AA, 4)
+        cv2.polylines(
+            mask,
+            [np.round((np.array(band) / canvas.pixel - corner) * 16).astype(np.int32)],
+            False,
+            255,
+            max(1, int(round(4 / canvas.pixel))),
+            cv2.LINE_AA,
+            4,
+        )
         soft = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), 1.5 / canvas.pixel)
         out += soft * inside * look["density"] * shape["crush"]
     sigma = look["edge"] / canvas.pixel

@@ -17,7 +17,9 @@ NOTCH = np.array([(-54, 30), (-50, 44), (-38, 54), (-20, 54), (-6, 62), (0, 78),
 JOINT = np.array([(-14, 2), (-26, 14), (-36, 30), (-34, 46), (-26, 54)], float)
 HIP = np.array([24.0, 103.0])
 # The wings of the sacrum beside and in front of the bodies of S1 and S2, from the top of the facet forwards.
-ALA = np.array([(-30, -8), (-16, -6), (4, 0), (16, 6), (14, 18), (4, 30), (-8, 44), (-24, 50), (-34, 30), (-36, 8)], float)
+ALA = np.array(
+    [(-30, -8), (-16, -6), (4, 0), (16, 6), (14, 18), (4, 30), (-8, 44), (-24, 50), (-34, 30), (-36, 8)], float
+)
 
 
 def uneven_line(canvas, curve, width, amount, rng):
@@ -96,7 +98,9 @@ def draw_hip(canvas, hip, scale, rng, strong, line):
 def draw_sacrum_layer(canvas, arches, spine, rng, look, shape):
     """S1 as a body of its own, the rest as one curved bar; wings, canal, crest and facets behind."""
     bodies, wide = spine.sacrum, look["width"]
-    fade = rng.uniform(0.55, 1.05)  # the sacrum is thicker in air than in bone: often barely brighter than its surroundings
+    fade = rng.uniform(
+        0.55, 1.05
+    )  # the sacrum is thicker in air than in bone: often barely brighter than its surroundings
     for number, quad in enumerate(bodies):
         own = {
             **look,
@@ -104,7 +108,13 @@ def draw_sacrum_layer(canvas, arches, spine, rng, look, shape):
             "cortex": look["cortex"] * fade * (1.0 if number == 0 else rng.uniform(0.15, 0.7)) * 0.9**number,
             "width": wide * 0.92**number,
         }
-        draw_outlined(canvas, quad, rng, own, {**shape, "profile": profile_of("L5", None, (0, 0), rng) * (0.9 if number == 0 else 0.6), "crush": 0})
+        draw_outlined(
+            canvas,
+            quad,
+            rng,
+            own,
+            {**shape, "profile": profile_of("L5", None, (0, 0), rng) * (0.9 if number == 0 else 0.6), "crush": 0},
+        )
     # the fused mass: front and back lines run through all segments
     top = bodies[0]
     angle = direction(top)
@@ -145,7 +155,11 @@ def draw_sacrum_layer(canvas, arches, spine, rng, look, shape):
     for _ in range(2):
         stub = top[3] + back * rng.uniform(10, 16) * spine.scale
         arches.capsule(
-            stub - upward(angle) * 8, stub + upward(angle) * rng.uniform(3, 9), rng.uniform(3.5, 5), look["arch"] * rng.uniform(0.5, 1), 0.4
+            stub - upward(angle) * 8,
+            stub + upward(angle) * rng.uniform(3, 9),
+            rng.uniform(3.5, 5),
+            look["arch"] * rng.uniform(0.5, 1),
+            0.4,
         )
 
 
@@ -159,7 +173,9 @@ def draw_wide_processes(canvas, spine, rng, look):
     depth = np.linalg.norm(quad[2] - quad[3])
     for _ in range(int(rng.choice([1, 2], p=[0.4, 0.6]))):
         centre = middle - along(angle) * depth * rng.uniform(0.0, 0.35) + upward(angle) * rng.normal(0, 2)
-        shape = np.array([(-0.34, 0.3), (0.0, 0.38), (0.3, 0.28), (0.38, -0.1), (0.2, -0.5), (-0.2, -0.6), (-0.42, -0.2)])
+        shape = np.array(
+            [(-0.34, 0.3), (0.0, 0.38), (0.3, 0.28), (0.38, -0.1), (0.2, -0.5), (-0.2, -0.6), (-0.42, -0.2)]
+        )
         shape = shape * rng.uniform(0.7, 1.25) + rng.normal(0, 0.04, shape.shape)
         points = centre + (np.outer(shape[:, 0], along(angle)) + np.outer(shape[:, 1], upward(angle))) * depth
         curve = smooth_curve(np.vstack([points, points[:1]]), 50)
