@@ -56,7 +56,7 @@ const heightOf = (body: Body): number =>
   (distance(body.posteriorSuperior.at, body.posteriorInferior.at) +
     distance(body.anteriorSuperior.at, body.anteriorInferior.at)) /
   2;
-const meanPeak = (corners: readonly Corner[]): number => mean(corners.map(({ peak }) => peak));
+export const meanPeak = (corners: readonly Corner[]): number => mean(corners.map(({ peak }) => peak));
 
 /** A film with less contrast than this is a blank or an unexposed one. */
 const leastContrast = 0.02;

@@ -40,7 +40,9 @@ export type TensorOf<Declared> = OutputTensor &
 export type ManifestLike = {
   readonly name?: string;
   readonly outputs?: Readonly<Record<string, unknown>>;
-  readonly networks?: Readonly<Record<string, { readonly outputs?: Readonly<Record<string, unknown>> }>>;
+  readonly networks?: Readonly<
+    Record<string, { readonly outputs?: Readonly<Record<string, unknown>>; readonly from?: object }>
+  >;
   readonly explanation?: Readonly<Record<string, unknown>>;
 };
 
