@@ -13,7 +13,8 @@ from ..phantoms.geometry import BODIES, DEPTH, DISC_HEIGHT, HEIGHT, LEVELS, PLAT
 SPREAD = 0.17  # of the logarithm of a step over the patient's own usual one: narrow discs and fractures stay within two
 BUILD = 0.15  # of that usual step over the expected one, from patient to patient
 CHANGE = 9.0  # what a change must win: about one step that is three spreads off
-SURE = 0.03  # peak from which a vertebra counts in full; those out of view have next to none
+SURE = 0.03  # peak from which a vertebra counts in full
+JUDGED = tuple(level not in ("T10", "T11") for level in LEVELS)  # out of view, these sit on T12 with peaks of their own
 # Expected steps between the centres of neighbours, from the head down, in depths of L3; the last one ends at S1's plate.
 MEAN_HEIGHT = [HEIGHT[level] * DEPTH[level][0] for level in LEVELS]
 BELOW = [(DISC_HEIGHT[level][0]) * DEPTH[level][0] for level in LEVELS]
