@@ -47,6 +47,7 @@ def mended(corners, peaks, sure=SURE):
     bodies = corners[:, BODIES].reshape(count, len(LEVELS), 4, 2)
     plate = corners[:, PLATE]
     weight = (peaks[:, BODIES].reshape(count, len(LEVELS), 4).mean(-1) / sure).clamp(max=1.0)
+    weight = weight * torch.tensor(JUDGED, dtype=weight.dtype)
     pick = lambda part, which: part[:, which.flatten()].reshape(count, tries, len(LEVELS), *part.shape[2:])
     columns = (pick(bodies, FIRST) + pick(bodies, SECOND)) / 2
     trust = torch.minimum(pick(weight, FIRST), pick(weight, SECOND))
