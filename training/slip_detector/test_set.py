@@ -1,4 +1,4 @@
-"""Films on which both detectors are measured: the unseen generator C, and validation films of A and B for thresholds.
+"""Films on which both detectors are measured: the unseen generator C, and validation films of A, B and D for thresholds.
 
 python -m training.slip_detector.test_set OUT                                # 300 test films, 300 validation films
 python -m training.slip_detector.test_set OUT --films 300 --validation 0     # the test films alone
@@ -23,7 +23,7 @@ from ..phantoms.geometry import LANDMARKS, Prevalence
 from .segments import SEGMENTS, counted, segments_in_view
 
 FIRST = {"test": 10_000_000, "validation": 7_600_000}
-GENERATORS = {"test": "C", "validation": "AB"}
+GENERATORS = {"test": "C", "validation": "ABD"}
 ARMS = ("normal",) * 5 + ("forwards",) * 4 + ("backwards",)
 
 
