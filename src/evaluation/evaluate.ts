@@ -19,6 +19,7 @@ import { contactSheetSection } from './sections/contact-sheet.ts';
 import { alarmPrimary, detectionPrimary, detectionSection } from './sections/detection.ts';
 import { falseAcceptanceSection } from './sections/false-acceptance.ts';
 import { landmarkPrimary, landmarkSection, type Yardstick } from './sections/landmarks.ts';
+import { gradedPlaceSections } from './sections/graded-places.ts';
 import { gradeSections, measurementPrimary, measurementSections } from './sections/measurement.ts';
 import { selfConsistencySection } from './sections/self-consistency.ts';
 import { subgroupSection, type Primary } from './sections/subgroups.ts';
@@ -105,6 +106,7 @@ function sectionsOf(
     landmarkSection(kind, test, options),
     ...measurementSections(kind, test, options),
     ...gradeSections(kind, test, options),
+    ...gradedPlaceSections(kind, test, validation, options),
     selfConsistencySection(kind, test, options),
     primary && subgroupSection(kind, test, primary, options),
     ...(rivals && compareWith ? rivalSections(kind, test, rivals, [entrant.model, compareWith.model], options) : []),
