@@ -92,6 +92,13 @@ async function openAll(
       publicUrl: config.publicUrl,
       reportStatus: config.WETREAD_REPORT_STATUS,
       packs: summaries,
+      chartOf: async (patient) => {
+        const [readings, studies] = await Promise.all([
+          store.readings.forPatient(patient),
+          store.register.forPatient(patient),
+        ]);
+        return { readings, studies };
+      },
       logger,
     }),
   ];

@@ -7,6 +7,8 @@ const keys: readonly (readonly [string, string])[] = [
   ['r', 'reject with a reason'],
   ['f', 'whole film, and back to the level'],
   ['o', 'overlay on and off; hold to hide it for a moment'],
+  ['m', 'map on and off, where there is one'],
+  ['p', 'the same level on the earlier film, and back'],
   ['+  −', 'zoom (also the wheel)'],
   ['arrows', 'move the film when it has the focus (also shift and drag)'],
   ['[  ]', 'darker, brighter (also drag up and down)'],

@@ -12,6 +12,8 @@ export type OverlayContent = {
   readonly label: string;
   /** Everything else the reading marked on this picture. */
   readonly context: readonly OverlayShapeView[];
+  /** The chosen finding's map, where it has one. */
+  readonly map: boolean;
 };
 
 export type Overlay = {
@@ -44,7 +46,9 @@ export function makeOverlay(canvas: SVGSVGElement, film: Pick<Film, 'toPage' | '
     const chosen = drawn(
       'g',
       { class: `chosen ${content.tone}` },
-      ...content.chosen.flatMap((shape) => marks(shape, place, true)),
+      ...content.chosen
+        .filter(({ kind }) => kind !== 'heatmap' || content!.map)
+        .flatMap((shape) => marks(shape, place, true)),
     );
     canvas.append(context, chosen, ...labels(content, place));
   };
@@ -76,8 +80,8 @@ function marks(shape: OverlayShapeView, { to }: Placing, withDoubt: boolean): SV
     case 'polygon':
       return haloed('polygon', { points: shape.points.map((point) => to(point).join()).join(' ') });
     case 'line': {
-      const [[x1, y1], [x2, y2]] = [to(shape.from), to(shape.to)];
-      return haloed('line', { x1, y1, x2, y2, class: shape.label === 'slip' ? 'slip' : '' });
+      const [from, end] = [to(shape.from), to(shape.to)];
+      return lineMarks(from, end, lineKind(shape.label));
     }
     case 'point': {
       if (!withDoubt) return [];
@@ -101,6 +105,77 @@ function marks(shape: OverlayShapeView, { to }: Placing, withDoubt: boolean): SV
     }
   }
 }
+
+type LineKind = 'slip' | 'wall' | 'height' | 'usual' | 'plain';
+
+/** Lines are told apart by their form, as src/domain/finding.ts names them. */
+export function lineKind(label: string): LineKind {
+  if (label === 'slip') return 'slip';
+  if (/^usual .*height\b/.test(label)) return 'usual';
+  if (/\b(anterior|middle|posterior) height$/.test(label)) return 'height';
+  return /\bposterior wall$/.test(label) ? 'wall' : 'plain';
+}
+
+/** How far end marks reach to either side, in CSS pixels. */
+const capReach = { slip: 9, height: 6, usual: 9 } as const;
+
+function lineMarks(from: PagePoint, to: PagePoint, kind: LineKind): SVGElement[] {
+  const line = (one: PagePoint, other: PagePoint) =>
+    haloed('line', { x1: one[0], y1: one[1], x2: other[0], y2: other[1], class: kind });
+  switch (kind) {
+    case 'slip':
+    case 'height':
+      return [
+        ...line(from, to),
+        ...line(...capAt(from, from, to, capReach[kind])),
+        ...line(...capAt(to, from, to, capReach[kind])),
+      ];
+    case 'usual':
+      // Dotted as far as it would reach, so that the tick is seen to belong to its bar.
+      return [...line(from, to), ...line(...capAt(to, from, to, capReach.usual)).map(solid)];
+    case 'wall':
+    case 'plain':
+      return line(from, to);
+  }
+}
+
+const solid = (mark: SVGElement): SVGElement => {
+  mark.classList.add('tick');
+  return mark;
+};
+
+/** A short line through `at`, square to the way from one to the other. */
+function capAt(at: PagePoint, [x1, y1]: PagePoint, [x2, y2]: PagePoint, reach: number): [PagePoint, PagePoint] {
+  const length = Math.hypot(x2 - x1, y2 - y1) || 1;
+  const [dx, dy] = [((y2 - y1) / length) * reach, (-(x2 - x1) / length) * reach];
+  return [
+    [at[0] - dx, at[1] - dy],
+    [at[0] + dx, at[1] + dy],
+  ];
+}
+
+/** What is drawn, for whoever does not see it. */
+export function overlayInWords({ chosen, label, map }: OverlayContent): string {
+  const lines = chosen.filter((shape) => shape.kind === 'line');
+  const of = (kind: LineKind): string[] =>
+    lines.filter((line) => lineKind(line.label) === kind).map((line) => line.label);
+  const outlines = chosen.filter(({ kind }) => kind === 'polygon').map((shape) => shape.label);
+  const corners = chosen.filter(({ kind }) => kind === 'point').map((shape) => shape.label);
+  const hasMap = chosen.some(({ kind }) => kind === 'heatmap');
+  const parts = [
+    outlines.length > 0 && `outlines of ${listed(outlines)}`,
+    of('wall').length > 0 && `${listed(of('wall'))} as thin lines`,
+    of('slip').length > 0 && 'the slip as a thick line with marked ends',
+    of('height').length > 0 &&
+      `${listed(of('height'))} as bars${of('usual').length > 0 ? ', with what is usual at the level as ticks' : ''}`,
+    corners.length > 0 && `${listed(corners)} with 95 % ellipses`,
+    hasMap && (map ? 'a map of what the answer is associated with' : 'a map is there and not shown'),
+  ].filter((part) => part !== false);
+  if (parts.length === 0) return '';
+  return `Drawn on the film${label === '' ? '' : ` for ${label}`}: ${parts.join('; ')}.`;
+}
+
+const listed = (words: readonly string[]): string => new Intl.ListFormat('en').format(words);
 
 /** A dark line under the bright one: visible on bone and on air. */
 function haloed(
@@ -128,7 +203,7 @@ function labels(content: OverlayContent, place: Placing): SVGElement[] {
     made.push(text);
   }
   // A map is where the net looked; how far something extends it does not know.
-  if (content.chosen.some(({ kind }) => kind === 'heatmap')) {
+  if (content.map && content.chosen.some(({ kind }) => kind === 'heatmap')) {
     const y = place.height - edge - lineHeight / 2;
     taken.push(y);
     made.push(drawn('text', { x: place.width - edge, y, class: 'label heat-words' }, heatWords));

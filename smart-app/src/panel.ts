@@ -1,17 +1,23 @@
 /** The words beside the film: the answer first, then the measurement, then the doubt, then what to do. */
 import type { FindingView, PackView, PatientBanner, ReadingView, StudyView } from '../../src/viewer-api/contract.ts';
+import { course, goneSince } from './course.ts';
 import { element } from './element.ts';
+import { explanationOf } from './explanation.ts';
 import {
   age,
   day,
   doubt,
   figure,
+  gradeBy,
+  gradesInWords,
   headline,
   interval,
   level,
   measured,
   moment,
+  noFracture,
   noSlip,
+  quantityName,
   range,
   sentence,
   stateWords,
@@ -23,6 +29,7 @@ import { stateOf, type Item } from './worklist.ts';
 export type PanelActions = {
   readonly choose: (item: Item) => void;
   readonly showFinding: (finding: FindingView) => void;
+  readonly openPrior: () => void;
   readonly confirm: () => void;
   readonly reject: () => void;
 };
@@ -40,6 +47,8 @@ export type PanelContent = {
 const slips = (reading: ReadingView) =>
   reading.findings.filter(({ concept, site }) => concept === 'spondylolisthesis' && site.kind === 'segment');
 const heights = (reading: ReadingView) => reading.findings.filter(({ concept }) => concept === 'vertebral-height');
+const fractures = (reading: ReadingView) =>
+  reading.findings.filter(({ concept, site }) => concept === 'vertebral-fracture' && site.kind === 'vertebra');
 
 export function who(patient: PatientBanner, study: StudyView | undefined): HTMLElement {
   const facts = [patient.sex, patient.birthDate && bornAndAge(patient.birthDate)].filter(
@@ -74,8 +83,10 @@ export function panel(content: PanelContent, actions: PanelActions): HTMLElement
     'main',
     { class: 'panel', id: 'panel', tabindex: -1 },
     answer(content, actions),
+    item.kind === 'finding' && explanationOf(item.finding),
     item.kind !== 'study' && slips(item.reading).length > 0 && levels(item, item.reading, actions),
-    item.kind !== 'study' && heights(item.reading).length > 0 && vertebrae(item.reading),
+    item.kind !== 'study' && fractures(item.reading).length > 0 && classes(item, item.reading, actions),
+    item.kind !== 'study' && heights(item.reading).length > 0 && vertebrae(item.reading, actions),
     items.length > 1 && list(items, item, actions),
     content.pack && model(content.pack, item),
   );
@@ -89,6 +100,8 @@ function answer({ item, busy, trouble }: PanelContent, actions: PanelActions): H
     badge(item),
     element('h1', { id: 'answer' }, headline(item)),
     item.kind === 'finding' && measurement(item.finding),
+    item.kind === 'finding' && course(item.finding, actions.openPrior),
+    item.kind === 'reading' && goneSince(item.reading),
     item.kind === 'reading' && quiet(unjudged(item.reading)),
     item.kind !== 'study' && quiet(item.reading.update),
     item.kind === 'study' && quiet(item.study.next),
@@ -136,21 +149,29 @@ function measurement(finding: FindingView): HTMLElement {
   const percent = measured(finding, 'slip-percent');
   const length = measured(finding, 'slip');
   const shown = [percent, length].filter((one) => one !== undefined);
-  const others = shown.length > 0 ? shown : finding.measurements.slice(0, 2);
+  // A slip needs no name: it is what the headline speaks of.
+  const named = shown.length === 0;
+  const others = named ? finding.measurements.slice(0, 2) : shown;
   const ranges = others.map(interval).filter((one) => one !== undefined);
   return element(
     'div',
     { class: 'measurement' },
-    element('p', { class: 'numbers' }, others.map(value).join(' · ')),
+    element(
+      'p',
+      { class: 'numbers' },
+      others.map((one) => (named ? `${quantityName(one.quantity)} ${value(one)}` : value(one))).join(' · '),
+    ),
     ranges.length > 0 && quiet(`95\u202f% interval ${ranges.join(' · ')}`),
     quiet(doubt(finding)),
+    quiet(gradesInWords(finding)),
   );
 }
 
 function verdictButtons(item: Item, busy: boolean, { confirm, reject }: PanelActions): HTMLElement | undefined {
   if (item.kind === 'study') return undefined;
-  const clean = headline(item) === noSlip;
-  const agree = item.kind === 'finding' ? 'Confirm' : `Agree${clean ? `: ${noSlip.toLowerCase()}` : ''}`;
+  const says = headline(item);
+  const clean = says === noSlip || says === noFracture;
+  const agree = item.kind === 'finding' ? 'Confirm' : `Agree${clean ? `: ${says.toLowerCase()}` : ''}`;
   return element(
     'div',
     { class: 'actions' },
@@ -183,7 +204,7 @@ function verdictButtons(item: Item, busy: boolean, { confirm, reject }: PanelAct
   );
 }
 
-function levels(item: Item, reading: ReadingView, { showFinding }: PanelActions): HTMLElement {
+function levels(item: Item, reading: ReadingView, actions: PanelActions): HTMLElement {
   const row = (finding: FindingView) => {
     const percent = measured(finding, 'slip-percent');
     const length = measured(finding, 'slip');
@@ -202,17 +223,10 @@ function levels(item: Item, reading: ReadingView, { showFinding }: PanelActions)
     };
     const [leading] = finding.result.kind === 'detected' ? (finding.result.grades ?? []) : [];
     const grade = leading ? `${leading.value}, ` : '';
-    const name = finding.evidence
-      ? element(
-          'button',
-          { type: 'button', class: 'link', id: `level-${finding.id}`, click: () => showFinding(finding) },
-          level(finding),
-        )
-      : level(finding);
     return element(
       'tr',
       { class: `${finding.result.kind} ${finding.verdict.kind}`, 'aria-current': chosen ? 'true' : undefined },
-      element('th', { scope: 'row' }, name),
+      levelCell(finding, actions),
       element('td', { class: 'number' }, percent ? figure(percent) : '–'),
       element('td', { class: 'number range' }, (percent && range(percent)) ?? '–'),
       element('td', { class: 'number' }, length ? figure(length) : '–'),
@@ -246,7 +260,68 @@ function levels(item: Item, reading: ReadingView, { showFinding }: PanelActions)
   );
 }
 
-function vertebrae(reading: ReadingView): HTMLElement {
+/** A level's name, which shows the level where there is something to see. */
+function levelCell(finding: FindingView, { showFinding }: PanelActions): HTMLElement {
+  return element(
+    'th',
+    { scope: 'row' },
+    finding.evidence
+      ? element(
+          'button',
+          { type: 'button', class: 'link', id: `level-${finding.id}`, click: () => showFinding(finding) },
+          level(finding),
+        )
+      : level(finding),
+  );
+}
+
+function classes(item: Item, reading: ReadingView, actions: PanelActions): HTMLElement {
+  const says = (finding: FindingView): string => {
+    if (finding.result.kind === 'not-assessable') return 'not assessed';
+    if (finding.result.kind !== 'detected') return 'none';
+    return finding.verdict.kind === 'unreviewed' ? 'suspected' : stateWords[finding.verdict.kind].toLowerCase();
+  };
+  const row = (finding: FindingView) => {
+    const loss = measured(finding, 'height-loss');
+    const chosen = item.kind === 'finding' && item.finding.id === finding.id;
+    return element(
+      'tr',
+      { class: `${finding.result.kind} ${finding.verdict.kind}`, 'aria-current': chosen ? 'true' : undefined },
+      levelCell(finding, actions),
+      element('td', { class: 'number' }, gradeBy(finding, 'OVF class')?.value ?? '–'),
+      element('td', { class: 'number' }, gradeBy(finding, 'Genant')?.value ?? '–'),
+      element('td', { class: 'number' }, loss ? figure(loss) : '–'),
+      element('td', {}, says(finding)),
+    );
+  };
+  const heading = (text: string, number = true) =>
+    element('th', { scope: 'col', class: number ? 'number' : undefined }, text);
+  return element(
+    'section',
+    { 'aria-labelledby': 'classes' },
+    element('h2', { id: 'classes' }, 'All vertebrae'),
+    element(
+      'table',
+      {},
+      element(
+        'thead',
+        {},
+        element(
+          'tr',
+          {},
+          heading('Vertebra', false),
+          heading('OVF class'),
+          heading('Genant'),
+          heading('Loss,\u00a0%'),
+          heading('Fracture', false),
+        ),
+      ),
+      element('tbody', {}, ...fractures(reading).map(row)),
+    ),
+  );
+}
+
+function vertebrae(reading: ReadingView, actions: PanelActions): HTMLElement {
   const ratio = (finding: FindingView, quantity: string) => {
     const found = measured(finding, quantity);
     return element('td', { class: 'number' }, found ? value(found) : '–');
@@ -255,7 +330,7 @@ function vertebrae(reading: ReadingView): HTMLElement {
     element(
       'tr',
       {},
-      element('th', { scope: 'row' }, level(finding)),
+      levelCell(finding, actions),
       ratio(finding, 'anterior-posterior-height-ratio'),
       ratio(finding, 'middle-posterior-height-ratio'),
       ratio(finding, 'posterior-height-ratio-to-neighbours'),

@@ -5,12 +5,12 @@ import { bindFilmInput } from './film-input.ts';
 import { makeFilm } from './film.ts';
 import { bindKeys } from './keys.ts';
 import { showKeys } from './keys-dialog.ts';
-import { makeOverlay, surroundings, type OverlayContent } from './overlay.ts';
+import { makeOverlay, overlayInWords, surroundings, type OverlayContent } from './overlay.ts';
 import { panel, who } from './panel.ts';
 import { fetchPicture, pictureFinder, type Picture } from './pictures.ts';
 import { askReason } from './reject-dialog.ts';
 import { inWords, type Service, type ServiceError } from './service.ts';
-import { headline, level, measured, value } from './words.ts';
+import { day, headline, level, measured, value } from './words.ts';
 import { evidenceOf, firstToShow, itemsOf, stateOf, type Item } from './worklist.ts';
 
 /** How often a study that is being read is asked after. */
@@ -32,6 +32,10 @@ export async function openRoom(
   let pictures: readonly Picture[] = [];
   let picture: Picture | undefined;
   let view: 'level' | 'whole' | 'free' = 'level';
+  /** Undefined: a map is shown when there is nothing else to see. */
+  let mapWanted: boolean | undefined;
+  /** Where the reader was before looking at an earlier film. */
+  let cameFrom: { readonly item: Item; readonly focus: FindingView | undefined } | undefined;
   let loading = new AbortController();
   /** Once the session is over nothing may be drawn again: the patient has left the screen. */
   let over = false;
@@ -48,11 +52,12 @@ export async function openRoom(
     tabindex: 0,
     role: 'group',
     'aria-label': 'Film',
-    'aria-describedby': 'film-note',
+    'aria-describedby': 'film-note drawn-words',
   });
   const canvas = drawn('svg', { class: 'overlay', id: 'overlay', 'aria-hidden': 'true' });
   const note = element('div', { class: 'note', id: 'film-note', role: 'status' });
   const spoken = element('p', { class: 'unseen', role: 'status' });
+  const drawnWords = element('p', { class: 'unseen', id: 'drawn-words' });
   const tool = (id: string, text: string, key: string, click: () => void) =>
     element(
       'button',
@@ -62,12 +67,16 @@ export async function openRoom(
     );
   const wholeButton = tool('whole', 'Whole film', 'f', () => toggleWhole());
   const overlayButton = tool('overlay-toggle', 'Overlay', 'o', () => showOverlay(!overlay.visible));
+  const mapButton = tool('map-toggle', 'Show map', 'm', () => toggleMap());
+  const priorButton = tool('prior-toggle', 'Earlier film', 'p', () => comparePrior());
   const pager = element('div', { class: 'pager', hidden: true });
   const tools = element(
     'div',
     { class: 'tools', role: 'toolbar', 'aria-label': 'Film tools' },
     wholeButton,
     overlayButton,
+    mapButton,
+    priorButton,
     tool('reset', 'Reset', '0', () => reset()),
     tool('keys', 'Keys', '?', showKeys),
     pager,
@@ -75,7 +84,7 @@ export async function openRoom(
   const filmSection = element(
     'section',
     { class: 'film', 'aria-label': 'Film' },
-    element('div', { class: 'stage' }, surface, canvas, note),
+    element('div', { class: 'stage' }, surface, canvas, note, drawnWords),
     tools,
   );
   place.replaceChildren(who(service.session.patient, item?.study), filmSection, element('main'), spoken);
@@ -107,7 +116,10 @@ export async function openRoom(
               'Wetread has not heard of a study of this patient. A new one appears here by itself when it arrives.',
             ),
           )
-        : panel({ items, item, pack, busy, trouble }, { choose, showFinding, confirm, reject });
+        : panel(
+            { items, item, pack, busy, trouble },
+            { choose, showFinding, openPrior: comparePrior, confirm, reject },
+          );
     place.querySelector(':scope > main')!.replaceWith(words);
     place.querySelector(':scope > header')!.replaceWith(who(service.session.patient, item?.study));
     for (const id of open) document.getElementById(id)?.setAttribute('open', '');
@@ -116,8 +128,52 @@ export async function openRoom(
       // The pressed button is gone after a verdict: the focus goes to what replaced it, not to nowhere.
       (again ?? (active === 'confirm' || active === 'reject' ? words : undefined))?.focus({ preventScroll: true });
     }
-    overlay.show(overlayContent());
-    overlayButton.disabled = overlayContent() === undefined;
+    drawOverlay();
+  }
+
+  function drawOverlay(): void {
+    const content = overlayContent();
+    overlay.show(content);
+    overlayButton.disabled = content === undefined;
+    drawnWords.textContent = content === undefined || !overlay.visible ? '' : overlayInWords(content);
+    const hasMap = content?.chosen.some(({ kind }) => kind === 'heatmap') === true;
+    mapButton.toggleAttribute('hidden', !hasMap);
+    mapButton.setAttribute('aria-pressed', String(content?.map === true));
+    mapButton.firstElementChild!.textContent = content?.map === true ? 'Hide map' : 'Show map';
+    priorButton.toggleAttribute('hidden', priorOfFocus() === undefined && cameFrom === undefined);
+    const back = cameFrom?.item.study.startedAt;
+    priorButton.firstElementChild!.textContent =
+      cameFrom === undefined ? 'Earlier film' : back === undefined ? 'Back' : `Back to ${day(back)}`;
+  }
+
+  function toggleMap(): void {
+    const content = overlayContent();
+    if (content?.chosen.some(({ kind }) => kind === 'heatmap') !== true) return;
+    mapWanted = !content.map;
+    if (!overlay.visible) showOverlay(true);
+    drawOverlay();
+  }
+
+  const priorOfFocus = () => focus?.prior ?? (item?.kind === 'finding' ? item.finding.prior : undefined);
+
+  /** The same level on the earlier film, and back again. */
+  function comparePrior(): void {
+    if (cameFrom !== undefined) {
+      const back = cameFrom;
+      const again = items.find(({ key }) => key === back.item.key);
+      cameFrom = undefined;
+      if (again !== undefined) open(again, back.focus);
+      return;
+    }
+    const prior = priorOfFocus();
+    const earlier = prior && firstToShow(items, { finding: prior.finding });
+    if (prior === undefined || item === undefined || earlier?.kind === 'study') return;
+    const finding = earlier?.reading.findings.find(({ id }) => id === prior.finding);
+    if (earlier === undefined || finding === undefined) return;
+    const from = { item, focus };
+    open(earlier, finding);
+    cameFrom = from;
+    drawOverlay();
   }
 
   function overlayContent(): OverlayContent | undefined {
@@ -136,13 +192,16 @@ export async function openRoom(
         const key = JSON.stringify(shape);
         return !drawnAlready.has(key) && drawnAlready.add(key);
       });
-    const slip = chosen && measured(chosen, 'slip-percent');
+    const extent = chosen && (measured(chosen, 'slip-percent') ?? measured(chosen, 'height-loss'));
     return {
       chosen: shapes,
       tone: tone(chosen),
       label:
-        chosen === undefined || chosen.site.kind === 'image' ? '' : `${level(chosen)}${slip ? ` ${value(slip)}` : ''}`,
+        chosen === undefined || chosen.site.kind === 'image'
+          ? ''
+          : `${level(chosen)}${extent ? ` ${value(extent)}` : ''}`,
       context,
+      map: mapWanted ?? shapes.every(({ kind }) => kind === 'heatmap'),
     };
   }
 
@@ -172,6 +231,7 @@ export async function openRoom(
     overlay.visible = visible;
     overlayButton.setAttribute('aria-pressed', String(visible));
     overlayButton.firstElementChild!.textContent = visible ? 'Hide overlay' : 'Show overlay';
+    drawOverlay();
   }
 
   function reset(): void {
@@ -233,8 +293,7 @@ export async function openRoom(
       say(undefined);
       showPager();
       look('level');
-      overlay.show(overlayContent());
-      overlayButton.disabled = overlayContent() === undefined;
+      drawOverlay();
     } catch (thrown) {
       if (stopped.signal.aborted) return;
       const error = inWords(thrown);
@@ -281,10 +340,15 @@ export async function openRoom(
   // ── choosing and deciding ──────────────────────────────────────────────────────────────────────
   const mainFinding = (of: Item | undefined) => (of?.kind === 'finding' ? of.finding : undefined);
 
-  function choose(next: Item): void {
+  const choose = (next: Item): void => {
+    cameFrom = undefined;
+    open(next, mainFinding(next));
+  };
+
+  function open(next: Item, at: FindingView | undefined): void {
     const otherStudy = next.study.studyUid !== item?.study.studyUid;
     item = next;
-    focus = mainFinding(next);
+    focus = at;
     trouble = undefined;
     if (otherStudy) {
       picture = undefined;
@@ -304,7 +368,7 @@ export async function openRoom(
     focus = finding;
     if (finding.evidence && finding.evidence.sopUid === picture?.sopUid) look('level');
     else void showPicture();
-    overlay.show(overlayContent());
+    drawOverlay();
   }
 
   function step(by: 1 | -1): void {
@@ -336,6 +400,9 @@ export async function openRoom(
     try {
       take(await act());
       spoken.textContent = 'Saved.';
+      // A film that was compared with this one is compared anew: what was rejected is no prior.
+      if (studies.some(({ readings }) => readings.some(({ findings }) => findings.some(({ prior }) => prior))))
+        await refresh();
     } catch (thrown) {
       const error = inWords(thrown);
       if (error.sessionIsOver) return sessionOver(error);
@@ -419,6 +486,8 @@ export async function openRoom(
     c: confirm,
     r: () => void reject(),
     f: toggleWhole,
+    m: toggleMap,
+    p: comparePrior,
     '0': reset,
     '+': () => zoom(1.25),
     '=': () => zoom(1.25),

@@ -1,5 +1,5 @@
 /** Findings, numbers and dates as the reader's own language writes them. */
-import type { FindingView, MeasurementView, ReadingView } from '../../src/viewer-api/contract.ts';
+import type { FindingView, GradeView, MeasurementView, ReadingView } from '../../src/viewer-api/contract.ts';
 import type { Item, ItemState } from './worklist.ts';
 
 // Without a minus before zero, which rounding makes of -0.3.
@@ -12,6 +12,23 @@ const dateAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', ti
 
 export const level = (finding: FindingView): string => (finding.site.kind === 'image' ? 'Image' : finding.site.level);
 
+export const gradeBy = ({ result }: FindingView, scale: string): GradeView | undefined =>
+  result.kind === 'not-assessable' ? undefined : result.grades?.find((grade) => grade.scale === scale);
+
+/** What the classes mean here, where papers differ: "OVF class by ASTLOF morphology; Genant grade 2". */
+export function gradesInWords(finding: FindingView): string | undefined {
+  const [ovf, genant] = [gradeBy(finding, 'OVF class'), gradeBy(finding, 'Genant')];
+  const words = [ovf?.definition && `OVF class by ${ovf.definition}`, genant && `Genant grade\u00a0${genant.value}`];
+  const said = words.filter((one) => one !== undefined && one !== '');
+  return said.length === 0 ? undefined : `${said.join('; ')}.`;
+}
+
+/** "Height loss": an open name, said as it is. */
+export function quantityName(quantity: string): string {
+  const words = quantity.replaceAll('-', ' ');
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
 export const measured = (finding: FindingView, quantity: string): MeasurementView | undefined =>
   finding.measurements.find((measurement) => measurement.quantity === quantity);
 
@@ -23,6 +40,9 @@ function number(value: number, unit: MeasurementView['unit']): string {
 
 // Narrow no-break space: a number and its unit stay together.
 const units = { '%': '\u202f%', mm: '\u202fmm', '1': '', deg: '°' } as const;
+
+/** Parts of a score: the sign is the message. */
+export const signed = (value: number): string => `${value < 0 ? '\u2212' : '+'}${hundredths.format(Math.abs(value))}`;
 
 /** For tables, whose headings name the unit. */
 export const figure = ({ value, unit }: MeasurementView): string => number(value, unit);
@@ -50,6 +70,7 @@ export function age(birthDate: string, now = new Date()): string | undefined {
 }
 
 export const noSlip = 'No slip seen';
+export const noFracture = 'No fracture seen';
 
 /** The answer first: what, where, how much. */
 export function headline(item: Item): string {
@@ -64,12 +85,15 @@ export function headline(item: Item): string {
 }
 
 function suspicion(finding: FindingView): string {
+  const sure = finding.verdict.kind === 'confirmed' ? '' : 'Suspected ';
+  const ovf = finding.concept === 'vertebral-fracture' ? gradeBy(finding, 'OVF class') : undefined;
+  if (ovf !== undefined && finding.result.kind === 'detected')
+    return `${sure}OVF class\u00a0${ovf.value} at ${level(finding)}`;
   if (finding.concept !== 'spondylolisthesis' || finding.result.kind !== 'detected') {
     return finding.summary.replace(/ \([^)]*\)\.?$/, '');
   }
   const { direction, grades: [grade] = [] } = finding.result;
   const what = { anterior: 'anterolisthesis', posterior: 'retrolisthesis' }[direction ?? 'anterior'];
-  const sure = finding.verdict.kind === 'confirmed' ? '' : 'Suspected ';
   return `${sure}${level(finding)} ${direction === undefined ? 'spondylolisthesis' : what}${grade ? `, grade\u00a0${grade.value}` : ''}`;
 }
 
@@ -82,16 +106,18 @@ function withoutSuspicion({ findings }: ReadingView): string {
       : `Not read: ${explanation.charAt(0).toLowerCase()}${explanation.slice(1)}`;
   }
   const slips = findings.filter(({ concept }) => concept === 'spondylolisthesis');
+  const fractures = findings.filter(({ concept }) => concept === 'vertebral-fracture');
   if (slips.some(({ result }) => result.kind === 'not-detected')) return noSlip;
-  return slips.length > 0 ? 'Could not be assessed' : (findings[0]?.summary ?? 'Nothing suspected');
+  if (fractures.some(({ result }) => result.kind === 'not-detected')) return noFracture;
+  return slips.length + fractures.length > 0 ? 'Could not be assessed' : (findings[0]?.summary ?? 'Nothing suspected');
 }
 
 /** Levels that the model did not judge, said openly beside an otherwise clean reading. */
 export function unjudged({ findings }: ReadingView): string | undefined {
   const levels = findings
-    .filter(({ concept, result }) => concept === 'spondylolisthesis' && result.kind === 'not-assessable')
+    .filter(({ site, result }) => site.kind !== 'image' && result.kind === 'not-assessable')
     .map(level);
-  return levels.length === 0 ? undefined : `Not assessed: ${new Intl.ListFormat(undefined).format(levels)}.`;
+  return levels.length === 0 ? undefined : `Not assessed: ${new Intl.ListFormat(undefined).format(new Set(levels))}.`;
 }
 
 /** Meyerding's quarters of the lower end plate; each ends with its border. */

@@ -78,8 +78,9 @@ function numbersOf({ change, difference, cautions }: Comparison): string {
   const { before, now, unit, interval } = difference;
   const digits = unit === '1' ? 2 : unit === 'mm' ? 1 : 0;
   const sign = unit === '%' ? ' %' : unit === 'mm' ? ' mm' : unit === 'deg' ? '°' : '';
-  // Without a minus before zero.
-  const number = (value: number) => `${(Math.round(value * 10 ** digits) / 10 ** digits + 0).toFixed(digits)}${sign}`;
+  // Without a minus before zero; a hyphen is hard to see before a small figure.
+  const number = (value: number) =>
+    `${(Math.round(value * 10 ** digits) / 10 ** digits + 0).toFixed(digits).replace('-', '\u2212')}${sign}`;
   const pair = `${number(before)} → ${number(now)}`;
   if (cautions.some(({ kind }) => kind === 'other-direction')) return pair;
   if (interval === undefined) return `${pair}, no interval to judge it by`;

@@ -218,8 +218,8 @@ function endPlateMm(finding: Finding): number | undefined {
   return (100 * halfOf(length)) / halfOf(part);
 }
 
-/** A grown vertebra keeps its depth; measuring it twice differs by a few percent. */
-const sameSize = 1.12;
+/** A grown vertebra keeps its depth; two corners measured twice differ by some percent of it. */
+const sameSize = 1.2;
 
 function magnificationCautions(before: Finding, now: Finding): Caution[] {
   const [beforeMm, nowMm] = [endPlateMm(before), endPlateMm(now)];

@@ -10,6 +10,7 @@ import type {
   Unit,
   Vertebra,
 } from '../domain/finding.ts';
+import type { Change } from '../domain/prior.ts';
 import { quantityWords } from '../domain/quantities.ts';
 import { plain } from './narrative.ts';
 
@@ -117,6 +118,22 @@ export function graded(grade: Grade): { readonly question: CodeableConcept; read
 export const directionQuestion = own('slip-direction', 'Direction of the slip');
 export const direction = (value: Direction): CodeableConcept =>
   value === 'anterior' ? own('anterior', 'Anterior (anterolisthesis)') : own('posterior', 'Posterior (retrolisthesis)');
+
+export const changeQuestion = own('change-since-earlier-film', 'Change since the earlier film');
+const changeTexts: Record<Change, string> = {
+  new: 'Not suspected on the earlier film',
+  gone: 'No longer suspected',
+  progressed: 'Progressed',
+  regressed: 'Regressed',
+  unchanged: 'Unchanged within the spread of measuring',
+  uncertain: 'Suspected on both, change not measured',
+};
+export const change = (value: Change): CodeableConcept => own(`change-${value}`, changeTexts[value]);
+/** Only where the interval of the difference says so. */
+export const courseInterpretation: Partial<Record<Change, CodeableConcept>> = {
+  progressed: { coding: [{ system: systems.interpretation, code: 'W', display: 'Worse' }] },
+  regressed: { coding: [{ system: systems.interpretation, code: 'B', display: 'Better' }] },
+};
 
 /** R4 has no code for "the picture does not allow it": the procedure of measuring was not carried out, and the text says why. */
 export const notPerformed: Coding = { system: systems.dataAbsent, code: 'not-performed', display: 'Not Performed' };

@@ -5,7 +5,10 @@ import { reasonTexts, siteText } from './codes.ts';
 
 export const day = (instant: string): string => instant.slice(0, 10);
 
-export function conclusionOf(reading: Reading): string {
+/** What each finding is compared with, in words; undefined where there is nothing to compare. */
+export type Course = (finding: Finding) => string | undefined;
+
+export function conclusionOf(reading: Reading, course: Course = () => undefined): string {
   const { findings, review } = reading;
   const of = (accepts: (finding: Finding) => boolean) => findings.filter(accepts);
   const standing = of(({ result, verdict }) => result.kind === 'detected' && verdict.kind !== 'rejected');
@@ -26,10 +29,15 @@ export function conclusionOf(reading: Reading): string {
         ? 'AI suggestion, not yet reviewed completely.'
         : 'AI suggestion, not yet reviewed.',
     whyReadAgain(reading) ?? '',
-    ...confirmed.map((finding) => `Confirmed: ${sentence(finding.summary)}`),
-    ...open.map((finding) => sentence(finding.summary)),
+    ...confirmed.map((finding) => withCourse(`Confirmed: ${sentence(finding.summary)}`, course(finding))),
+    ...open.map((finding) => withCourse(sentence(finding.summary), course(finding))),
     ...rejected.map((finding) => `Rejected by the reviewer: ${sentence(finding.summary)}`),
     clear.length > 0 ? `Nothing suspected at ${listed(clear.map(({ site }) => siteText(site)))}.` : '',
+    // Where something was suspected once.
+    ...clear.flatMap((finding) => {
+      const then = course(finding);
+      return then === undefined ? [] : [`${siteText(finding.site)}: ${then}`];
+    }),
     ...unjudged.map(({ site, result }) =>
       result.kind === 'not-assessable'
         ? `Not assessable (${siteText(site)}): ${reasonTexts[result.reason]}. ${sentence(result.explanation)}`
@@ -53,6 +61,8 @@ export function standingOf(finding: Finding, reading: Reading): string {
   return 'AI suggestion, not yet reviewed.';
 }
 
+const withCourse = (text: string, course: string | undefined): string =>
+  course === undefined ? text : `${text} ${course}`;
 const sentence = (text: string): string => (text === '' || /[.!?]$/.test(text) ? text : `${text}.`);
 const listed = (words: readonly string[]): string =>
   words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`;

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Bundle, BundleEntry, DiagnosticReport, Observation } from 'fhir/r4.js';
 import { WetreadError } from '../domain/errors.ts';
 import type { Reading } from '../domain/finding.ts';
+import type { PatientId } from '../domain/ids.ts';
 import type { Logger } from '../domain/log.ts';
 import type { Output, PackSummary } from '../domain/ports.ts';
 import type { StudyRecord } from '../domain/study.ts';
@@ -15,6 +16,7 @@ import {
   supersededNote,
   supersededToFhir,
   urn,
+  type ReadingToFhirOptions,
   type ReportStatus,
   type Written,
   type WrittenResource,
@@ -25,6 +27,8 @@ export type FhirReportOptions = {
   readonly publicUrl: string;
   readonly reportStatus: ReportStatus;
   readonly packs: readonly PackSummary[];
+  /** What stands of a patient: earlier films that a finding is compared with. */
+  readonly chartOf?: (patient: PatientId) => Promise<NonNullable<ReadingToFhirOptions['chart']>>;
   readonly logger: Logger;
 };
 
@@ -36,7 +40,7 @@ const mostRounds = 6;
 type Stored = WrittenResource & { readonly id: string };
 type Change = { readonly written: Written; readonly stored: Stored | undefined };
 
-export function fhirReport({ client, publicUrl, reportStatus, packs, logger }: FhirReportOptions): Output {
+export function fhirReport({ client, publicUrl, reportStatus, packs, chartOf, logger }: FhirReportOptions): Output {
   /** Medplum refuses transactions of more than eight entries with If-None-Exist; such a server is asked without from then on. */
   let conditional = true;
 
@@ -61,7 +65,8 @@ export function fhirReport({ client, publicUrl, reportStatus, packs, logger }: F
   async function write(reading: Reading, study: StudyRecord, signal: AbortSignal | undefined): Promise<void> {
     const pack = packs.find(({ name, sha256 }) => name === reading.pack.name && sha256 === reading.pack.sha256);
     const { superseded } = reading;
-    const options = { publicUrl, reportStatus, pack };
+    const chart = await chartOf?.(reading.patientId);
+    const options = { publicUrl, reportStatus, pack, chart };
     const all =
       superseded === undefined
         ? readingToFhir(reading, study, options)

@@ -1,4 +1,4 @@
-/** One reading as FHIR R4 resources: Device, Observations, DiagnosticReport, Provenance. Pure: the same reading always gives the same resources. */
+/** One reading as FHIR R4 resources: Device, Observations, DiagnosticReport, Provenance. Pure: the same reading beside the same earlier ones always gives the same resources. */
 import type {
   CodeableConcept,
   Coding,
@@ -14,9 +14,11 @@ import type {
 import type { Finding, Measurement, PackIdentity, Reading, Reviewer, Superseded } from '../domain/finding.ts';
 import { uuidOf } from '../domain/identity.ts';
 import type { PackSummary } from '../domain/ports.ts';
+import { changeInWords } from '../domain/prior-in-words.ts';
+import { comparisonOf, type Comparison } from '../domain/prior.ts';
 import type { StudyRecord } from '../domain/study.ts';
 import * as codes from './codes.ts';
-import { conclusionOf, standingOf } from './conclusion.ts';
+import { conclusionOf, day, standingOf } from './conclusion.ts';
 import { markdown, narrative, plain } from './narrative.ts';
 
 export type ReportStatus = 'partial' | 'preliminary';
@@ -26,6 +28,8 @@ export type ReadingToFhirOptions = {
   readonly reportStatus: ReportStatus;
   /** What is known of the model; without it the Device has its identity only. */
   readonly pack?: PackSummary | undefined;
+  /** Everything of the patient that stands, so that a finding can be compared with an earlier film. */
+  readonly chart?: { readonly readings: readonly Reading[]; readonly studies: readonly StudyRecord[] } | undefined;
 };
 
 export type WrittenResource = Device | Observation | DiagnosticReport | Provenance;
@@ -166,11 +170,20 @@ function observationOf(context: Context, finding: Finding): Observation {
     finding.site,
     options.pack?.regions.length === 1 && options.pack.regions[0] === 'lumbar-spine',
   );
-  const components = componentsOf(finding);
+  const comparison = comparisonIn(context, finding);
+  const components = [
+    ...componentsOf(finding),
+    ...(comparison === undefined
+      ? []
+      : [{ code: codes.changeQuestion, valueCodeableConcept: codes.change(comparison.change) }]),
+  ];
+  const course = comparison && codes.courseInterpretation[comparison.change];
   const note =
     verdict.kind === 'rejected'
       ? [{ ...authorOf(verdict.by), time: verdict.at, text: markdown(`Rejected: ${verdict.reason}`) }]
-      : [];
+      : comparison === undefined
+        ? []
+        : [{ text: markdown(changeInWords(comparison, day)) }];
   return {
     resourceType: 'Observation',
     meta: { security: [labelOf(finding, reading)] },
@@ -186,7 +199,7 @@ function observationOf(context: Context, finding: Finding): Observation {
     ...(reviewer === undefined ? {} : { performer: [practitioner(reviewer)] }),
     ...valueOf(finding),
     ...(result.kind === 'detected'
-      ? { interpretation: [codes.positive] }
+      ? { interpretation: [codes.positive, ...(course === undefined ? [] : [course])] }
       : result.kind === 'not-detected'
         ? { interpretation: [codes.negative] }
         : {}),
@@ -194,10 +207,26 @@ function observationOf(context: Context, finding: Finding): Observation {
     ...(site === undefined ? {} : { bodySite: site }),
     method: { text: `${plain(reading.pack.title)}, version ${plain(reading.pack.version)} (AI)` },
     device: { reference: urn(deviceKey) },
-    derivedFrom: [imagingStudyOf(study)],
+    derivedFrom: [
+      imagingStudyOf(study),
+      // By identifier: the earlier Observation may be on its way to the chart, or on another server.
+      ...(comparison === undefined
+        ? []
+        : [
+            {
+              type: 'Observation',
+              identifier: identifierOf(comparison.prior.finding),
+              display: `The same on the film of ${day(comparison.prior.takenAt)}`,
+            },
+          ]),
+    ],
     ...(components.length === 0 ? {} : { component: components }),
   };
 }
+
+/** Nobody follows the course of what was rejected. */
+const comparisonIn = ({ reading, options: { chart } }: Context, finding: Finding): Comparison | undefined =>
+  chart === undefined || finding.verdict.kind === 'rejected' ? undefined : comparisonOf(finding, reading, chart);
 
 /**
  * A rejected suggestion must not stay in the chart as a finding, whoever queries it: R4 withdraws a result with
@@ -269,7 +298,12 @@ const rounded = (value: number): number => Math.round(value * 1000) / 1000;
 function reportOf(context: Context): DiagnosticReport {
   const { reading, study, options } = context;
   const final = reading.review.kind === 'final' ? reading.review : undefined;
-  const conclusion = plain(conclusionOf(reading));
+  const conclusion = plain(
+    conclusionOf(reading, (finding) => {
+      const comparison = comparisonIn(context, finding);
+      return comparison && changeInWords(comparison, day);
+    }),
+  );
   const results = reading.findings
     .filter(({ verdict }) => verdict.kind !== 'rejected')
     .map(({ id }) => ({ reference: urn(id) }));

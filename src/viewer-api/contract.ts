@@ -63,6 +63,24 @@ const explanation = z
   .readonly();
 export type ExplanationView = z.infer<typeof explanation>;
 
+/** The newest earlier film on which the same was looked for at the same place. */
+const prior = z
+  .object({
+    change: z.enum(['new', 'gone', 'progressed', 'regressed', 'unchanged', 'uncertain']),
+    /** "grade I → II (18 % → 31 %, more than the measurement's spread)" */
+    says: z.string(),
+    /** Whole sentences: what may explain the difference. */
+    cautions: z.array(z.string()).readonly(),
+    finding: z.string(),
+    studyUid: z.string(),
+    takenAt: z.string(),
+    /** By whom and when the earlier finding was confirmed. */
+    confirmed: z.object({ by: reviewer, at: z.string() }).readonly().exactOptional(),
+    reviewed: z.boolean(),
+  })
+  .readonly();
+export type PriorView = z.infer<typeof prior>;
+
 const findingView = z
   .object({
     id: z.string(),
@@ -86,6 +104,7 @@ const findingView = z
     summary: z.string(),
     evidence: evidence.exactOptional(),
     explanation: explanation.exactOptional(),
+    prior: prior.exactOptional(),
     verdict,
   })
   .readonly();

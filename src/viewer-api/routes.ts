@@ -2,16 +2,19 @@
 import express, { Router, type Request, type RequestHandler } from 'express';
 import type { z } from 'zod';
 import { WetreadError } from '../domain/errors.ts';
-import { isSuspicion, type Reading } from '../domain/finding.ts';
+import { isSuspicion, type Finding, type Reading } from '../domain/finding.ts';
 import { isUuid, findingId, readingId } from '../domain/ids.ts';
 import type { Logger } from '../domain/log.ts';
 import type { AuditTrail, PackSummary, ReadingStore, StudyRegister } from '../domain/ports.ts';
+import { cautionInWords, whatChanged } from '../domain/prior-in-words.ts';
+import { comparisonOf } from '../domain/prior.ts';
 import { whyReadAgain } from '../domain/read-again.ts';
 import type { StudyRecord } from '../domain/study.ts';
 import {
   sessionRequest,
   verdictRequest,
   type PackView,
+  type PriorView,
   type ReadingView,
   type SessionAnswer,
   type StudyView,
@@ -64,6 +67,11 @@ export function viewerRouter({ readings, studies, packs, sessions, audit, logger
 
   router.use(requireSession(sessions, audit));
 
+  const chartOf = async ({ patientId }: LiveSession): Promise<Chart> => {
+    const [records, all] = await Promise.all([studies.forPatient(patientId), readings.forPatient(patientId)]);
+    return { studies: records, readings: all };
+  };
+
   /** Another patient's reading and one that does not exist answer alike: nobody learns by asking what exists. */
   const refuse = async (session: LiveSession, subject: string): Promise<never> => {
     await audit.record({
@@ -95,12 +103,9 @@ export function viewerRouter({ readings, studies, packs, sessions, audit, logger
     .route('/studies')
     .get(async (_request, response) => {
       const session = sessionOf(response);
-      const [records, all] = await Promise.all([
-        studies.forPatient(session.patientId),
-        readings.forPatient(session.patientId),
-      ]);
-      await Promise.all(all.map((reading) => viewed(session, reading)));
-      response.json({ studies: records.map((record) => studyView(record, all)) });
+      const chart = await chartOf(session);
+      await Promise.all(chart.readings.map((reading) => viewed(session, reading)));
+      response.json({ studies: chart.studies.map((record) => studyView(record, chart)) });
     })
     .all(onlyMethods('GET'));
 
@@ -110,7 +115,7 @@ export function viewerRouter({ readings, studies, packs, sessions, audit, logger
       const session = sessionOf(response);
       const reading = await readingInScope(session, request.params.id);
       await viewed(session, reading);
-      response.json(readingView(reading));
+      response.json(readingView(reading, await chartOf(session)));
     })
     .all(onlyMethods('GET'));
 
@@ -124,7 +129,7 @@ export function viewerRouter({ readings, studies, packs, sessions, audit, logger
       if (open) throw new WetreadError('request.conflict', 'a suspected finding has no verdict yet');
       const verified = await readings.verify(reading.id, session.reviewer);
       await verdictGiven(session, `reading/${reading.id}`);
-      response.json(readingView(verified));
+      response.json(readingView(verified, await chartOf(session)));
     })
     .all(onlyMethods('POST'));
 
@@ -148,7 +153,7 @@ export function viewerRouter({ readings, studies, packs, sessions, audit, logger
       const verdict = parsed(verdictRequest, request);
       const reading = await readings.recordVerdict(found.finding.id, verdict, session.reviewer);
       await verdictGiven(session, `finding/${found.finding.id}`);
-      response.json(readingView(reading));
+      response.json(readingView(reading, await chartOf(session)));
     })
     .all(onlyMethods('POST'));
 
@@ -188,18 +193,23 @@ function parsed<Schema extends z.ZodType>(schema: Schema, request: Request): z.o
   throw new WetreadError('request.malformed', `${issue?.path.join('.') || 'body'}: ${issue?.message ?? 'not valid'}`);
 }
 
-function studyView(record: StudyRecord, all: readonly Reading[]): StudyView {
+/** Everything of one patient: a finding is compared with earlier films. */
+type Chart = { readonly studies: readonly StudyRecord[]; readonly readings: readonly Reading[] };
+
+function studyView(record: StudyRecord, chart: Chart): StudyView {
   return {
     studyUid: record.studyUid,
     ...(record.description === undefined ? {} : { description: record.description }),
     modalities: record.modalities,
     ...(record.startedAt === undefined ? {} : { startedAt: record.startedAt }),
     ...studyInWords(record.state),
-    readings: all.filter(({ studyUid }) => studyUid === record.studyUid).map(readingView),
+    readings: chart.readings
+      .filter(({ studyUid }) => studyUid === record.studyUid)
+      .map((reading) => readingView(reading, chart)),
   };
 }
 
-function readingView(reading: Reading): ReadingView {
+function readingView(reading: Reading, chart: Chart): ReadingView {
   const { id, studyUid, pack, readAt, findings, review } = reading;
   const update = whyReadAgain(reading);
   return {
@@ -208,8 +218,27 @@ function readingView(reading: Reading): ReadingView {
     pack: { name: pack.name, version: pack.version, title: pack.title },
     readAt,
     ...(update === undefined ? {} : { update }),
-    findings,
+    findings: findings.map((finding) => {
+      const prior = priorView(finding, reading, chart);
+      return prior === undefined ? finding : { ...finding, prior };
+    }),
     review,
+  };
+}
+
+function priorView(finding: Finding, reading: Reading, chart: Chart): PriorView | undefined {
+  const comparison = comparisonOf(finding, reading, chart);
+  if (comparison === undefined) return undefined;
+  const { change, cautions, prior } = comparison;
+  return {
+    change,
+    says: whatChanged(comparison),
+    cautions: cautions.map(cautionInWords),
+    finding: prior.finding,
+    studyUid: prior.study,
+    takenAt: prior.takenAt,
+    ...(prior.verdict.kind === 'confirmed' ? { confirmed: { by: prior.verdict.by, at: prior.verdict.at } } : {}),
+    reviewed: prior.reviewed,
   };
 }
 

@@ -144,7 +144,7 @@ describe('a slip that was there before', () => {
   it('in the other direction is no course', () => {
     const comparison = compared(now(slip(-20)), then(slip(20)));
     expect(comparison!.change).toBe('uncertain');
-    expect(said(comparison)).toBe('anterolisthesis then (20 % → -20 %)');
+    expect(said(comparison)).toBe('anterolisthesis then (20 % → −20 %)');
     expect(changeInWords(comparison!, day)).toContain('The direction of the slip differs');
   });
 

@@ -6,23 +6,40 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Device, DiagnosticReport, Observation, Provenance } from 'fhir/r4.js';
 import { describe, expect, it } from 'vitest';
-import type { Reading } from '../../src/domain/finding.ts';
+import type { Finding, Reading } from '../../src/domain/finding.ts';
+import { findingIdOf } from '../../src/domain/identity.ts';
+import { studyUid } from '../../src/domain/ids.ts';
 import type { StudyRecord } from '../../src/domain/study.ts';
 import { backportSubscription } from '../../src/events/backport-subscription.ts';
 import { readingToFhir, supersededToFhir, type WrittenResource } from '../../src/outputs/reading-to-fhir.ts';
 import {
   confirmed,
   gradeOne,
+  judged,
   normal,
   notAssessable,
   oneFracture,
   packSummary,
   partlyAssessable,
   rejected,
+  reviewer,
   study,
   twoSlips,
   verified,
 } from './readings.ts';
+
+/** What the validator is shown besides. */
+const sets: [name: string, make: () => readonly WrittenResource[]][] = [];
+const findingAt = ({ findings }: Reading, level: string): Finding =>
+  findings.find(({ site }) => site.kind === 'segment' && site.level === level)!;
+const withoutSlip = (finding: Finding): Finding =>
+  finding.result.kind === 'detected' ? { ...finding, result: { kind: 'not-detected' } } : finding;
+const rejectedVerdict = {
+  kind: 'rejected',
+  by: reviewer,
+  at: '2026-03-02T10:00:00.000Z',
+  reason: 'projection',
+} as const;
 
 const superseded = {
   by: normal.id,
@@ -241,6 +258,71 @@ describe('after review', () => {
   });
 });
 
+describe('an earlier film', () => {
+  const before = gradeOne;
+  const beforeStudy = { ...study, startedAt: '2025-03-12T10:00:00' };
+  const laterUid = studyUid('1.2.826.0.1.3680043.8.498.78');
+  const laterStudy: StudyRecord = { ...study, studyUid: laterUid, startedAt: '2026-03-01T09:30:00' };
+  /** The same levels a year later, L4/L5 further. */
+  const later: Reading = {
+    ...gradeOne,
+    studyUid: laterUid,
+    findings: gradeOne.findings.map((finding): Finding => ({
+      ...finding,
+      id: findingIdOf(normal.id, finding.concept, finding.site),
+      measurements: finding.measurements.map((one) =>
+        finding.result.kind === 'detected' && one.quantity === 'slip-percent'
+          ? { ...one, value: 31, interval: [27, 35] as const }
+          : one,
+      ),
+    })),
+  };
+  const compared = (reading: Reading, prior: Reading = before) =>
+    readingToFhir(reading, laterStudy, {
+      ...options,
+      chart: { readings: [reading, prior], studies: [laterStudy, beforeStudy] },
+    }).map(({ resource }) => resource);
+
+  it('is compared in a note, a component, an interpretation, and named as what that was derived from', () => {
+    const observation = at(only('Observation', compared(later)), 'L4/L5');
+    const says = "Compared with the film of 2025-03-12: progressed (18 % → 31 %, more than the measurement's spread).";
+    expect(observation.note![0]!.text).toContain(says);
+    expect(observation.interpretation!.map(({ coding }) => coding![0]!.code)).toEqual(['POS', 'W']);
+    expect(observation.component!.at(-1)!.valueCodeableConcept!.text).toBe('Progressed');
+    expect(observation.derivedFrom).toHaveLength(2);
+    expect(observation.derivedFrom![1]).toEqual({
+      type: 'Observation',
+      identifier: { system: 'urn:ietf:rfc:3986', value: `urn:uuid:${findingAt(before, 'L4/L5').id}` },
+      display: 'The same on the film of 2025-03-12',
+    });
+    expect(only('DiagnosticReport', compared(later))[0]!.conclusion).toContain(says);
+    // Levels without a suspicion on either film say nothing of a course.
+    expect(at(only('Observation', compared(later)), 'L3/L4').derivedFrom).toHaveLength(1);
+  });
+
+  it('on which a slip was suspected that is not any more is named in the conclusion too', () => {
+    const clear: Reading = { ...later, findings: later.findings.map(withoutSlip) };
+    const [report] = only('DiagnosticReport', compared(clear));
+    expect(report!.conclusion).toContain('L4/L5: Compared with the film of 2025-03-12: no longer suspected');
+    expect(at(only('Observation', compared(clear)), 'L4/L5').interpretation).toEqual([
+      expect.objectContaining({ coding: [expect.objectContaining({ code: 'NEG' })] }),
+    ]);
+  });
+
+  it('whose finding was rejected is none, and a rejected finding is not compared', () => {
+    expect(at(only('Observation', compared(later, rejected)), 'L4/L5').note).toBeUndefined();
+    const refused = judged(later, rejectedVerdict);
+    expect(at(only('Observation', compared(refused)), 'L4/L5').note).toHaveLength(1);
+    expect(at(only('Observation', compared(refused)), 'L4/L5').note![0]!.text).toMatch(/^Rejected/);
+  });
+
+  it('makes the same resources each time', () => {
+    expect(compared(later)).toEqual(compared(later));
+  });
+
+  sets.push(['compared', () => compared(later)]);
+});
+
 describe('narrative', () => {
   it('lets no markup in from names, reasons and cards of models', () => {
     const texts = [...written(rejected), ...written(confirmed)].map(({ text }) => text!.div);
@@ -275,7 +357,7 @@ describe.skipIf(!canValidate && !process.env['CI'])("HAPI FHIR's validator", () 
     const folder = await mkdtemp(join(tmpdir(), 'wetread-fhir-'));
     try {
       const { imagingStudy: _, order: __, startedAt: ___, ...bare } = study;
-      const sets = {
+      const readings = {
         normal,
         gradeOne,
         twoSlips,
@@ -288,7 +370,8 @@ describe.skipIf(!canValidate && !process.env['CI'])("HAPI FHIR's validator", () 
       };
       const files: string[] = [];
       for (const [name, resources] of [
-        ...Object.entries(sets).map(([name, reading]) => [name, written(reading)] as const),
+        ...sets.map(([name, make]) => [name, make()] as const),
+        ...Object.entries(readings).map(([name, reading]) => [name, written(reading)] as const),
         ['bare', written(gradeOne, bare)] as const,
         [
           'superseded',

@@ -8,7 +8,7 @@ import type { PackSummary } from '../../src/domain/ports.ts';
 
 export const filmsFolder = join(import.meta.dirname, '../../sandbox/films');
 type FilmTruth = { readonly corners?: Readonly<Record<string, [number, number]>>; readonly pixelMm: number };
-const truths = (
+export const truths = (
   JSON.parse(readFileSync(join(filmsFolder, 'films.json'), 'utf8')) as { films: Record<string, FilmTruth> }
 ).films;
 
@@ -58,6 +58,13 @@ const refused: FindingDraft = {
   measurements: [],
   summary: 'This is not a lateral view of the lumbar spine.',
 };
+
+const wall = (level: string, corners: Readonly<Record<string, [number, number]>>): OverlayShape => ({
+  kind: 'line',
+  from: corners[`${level}.posteriorSuperior`]!,
+  to: corners[`${level}.posteriorInferior`]!,
+  label: `${level} posterior wall`,
+});
 
 const bodies = ['L1', 'L2', 'L3', 'L4', 'L5'] as const;
 
@@ -112,6 +119,8 @@ function slips(corners: Readonly<Record<string, [number, number]>>, pixelMm: num
           shapes: [
             outline(upper),
             ...(lower === 'S1' ? [] : [outline(lower)]),
+            wall(upper, corners),
+            ...(lower === 'S1' ? [] : [wall(lower, corners)]),
             { kind: 'line', from: back, to: front, label: `${lower} upper end plate` },
             { kind: 'line', from: back, to: foot, label: 'slip' },
             ...[moved, back, front].map((at, corner): OverlayShape => ({

@@ -35,6 +35,16 @@ FILMS = [
         False,
         "jpeg-2000",
     ),
+    # The same spine later: the demo compares the two.
+    (
+        "l4-l5-grade-2",
+        9_000_200,
+        "B",
+        replace(PLAIN, displacement={**LEVEL, "L4": 0.34 + 0.060}),
+        "DX",
+        False,
+        "jpeg-2000",
+    ),
     (
         "l5-s1-grade-2",
         9_000_301,
