@@ -8,8 +8,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readDataset } from '../src/dicom/dataset.ts';
+import { decoderPool } from '../src/dicom/decoder-pool.ts';
 import { decodePixels } from '../src/dicom/decode/index.ts';
 import { hashOf } from '../src/dicom/describe.ts';
+import { silentLogger } from '../src/domain/log.ts';
+import { fragmentsOf, part10 } from './part10.ts';
 import type { BenchRow } from './row.ts';
 
 const rows = 3000;
@@ -26,6 +29,11 @@ type Case = {
   readonly encode: Tool | ((film: Film) => Promise<Uint8Array>);
   readonly judge: Tool | undefined;
   readonly lossless: boolean;
+  /**
+   * By the service's decoding threads, of which a film alone gets several: the file is copied to them, and its grey values come back
+   * with the pixels. Elsewhere it is the codec on the thread that calls it.
+   */
+  readonly byPool?: true;
   /** For comparison only. */
   readonly aside?: true;
 };
@@ -104,11 +112,12 @@ const cases: readonly Case[] = [
     lossless: false,
   },
   {
-    name: 'JPEG 2000 lossless',
+    name: "JPEG 2000 lossless, by the service's threads",
     bits: 16,
     encode: (from, to) => ['gdcmconv', '--j2k', from, to],
     judge: raw,
     lossless: true,
+    byPool: true,
   },
   {
     name: 'JPEG 2000 lossy',
@@ -118,8 +127,8 @@ const cases: readonly Case[] = [
     lossless: false,
   },
   {
-    // OpenJPEG under gdcm decodes on every core, in WebAssembly on one: a service decodes another film on the others meanwhile.
-    name: 'JPEG 2000 lossless, gdcm on one core',
+    // Among many films each has one thread.
+    name: 'JPEG 2000 lossless, one thread, gdcm on one core',
     bits: 16,
     encode: (from, to) => ['gdcmconv', '--j2k', from, to],
     judge: (from, to) => ['taskset', '-c', '0', ...raw(from, to)],
@@ -142,7 +151,11 @@ export async function benchDecoders(): Promise<BenchRow[]> {
   }
 }
 
-async function measured({ name, encode, judge, lossless, aside }: Case, from: Film, folder: string): Promise<BenchRow> {
+async function measured(
+  { name, encode, judge, lossless, aside, byPool }: Case,
+  from: Film,
+  folder: string,
+): Promise<BenchRow> {
   const path = join(folder, 'coded.dcm');
   const out = join(folder, 'judged.dcm');
   const made =
@@ -152,7 +165,11 @@ async function measured({ name, encode, judge, lossless, aside }: Case, from: Fi
   if (made instanceof Uint8Array) writeFileSync(path, made);
   else run(made as readonly [string, ...string[]]);
 
-  const decode = () => decodePixels(readDataset(readFileSync(path), { maxBytes }), maxBytes);
+  const pool = byPool && decoderPool({ logger: silentLogger });
+  const decode = async () =>
+    pool === undefined
+      ? decodePixels(readDataset(readFileSync(path), { maxBytes }), maxBytes)
+      : (await pool.decode(readFileSync(path))).pixels;
   const first = await decode();
   const exact = hashOf(first) === hashOf({ values: from.values });
   if (lossless && !exact) throw new Error(`${name}: not the film's pixels`);
@@ -168,6 +185,7 @@ async function measured({ name, encode, judge, lossless, aside }: Case, from: Fi
     run([program, ...args]);
     theirs.push(performance.now() - begun);
   }
+  await pool?.close();
   const value = median(ours);
   const label = `decode ${name}`;
   if (judge === undefined) return { name: `${label} (no Debian tool decodes it)`, value, unit: 'ms' };
@@ -217,7 +235,7 @@ function film(bits: 8 | 12 | 16, folder: string): Film {
     }
   }
   const path = join(folder, `film-${bits}.dcm`);
-  writeFileSync(path, part10('1.2.840.10008.1.2.1', bits, new Uint8Array(values.buffer), false));
+  writeFileSync(path, part10('1.2.840.10008.1.2.1', { bits, rows, columns }, new Uint8Array(values.buffer), false));
   return { path, values };
 }
 
@@ -245,65 +263,10 @@ async function htj2k({ values }: Film, lossless: boolean): Promise<Uint8Array> {
   encoder.setQuality(lossless, lossless ? 0 : 0.0005);
   encoder.encode();
   const code = encoder.getEncodedBuffer();
-  const item = (bytes: Uint8Array) =>
-    Buffer.concat([
-      Buffer.from(new Uint32Array([0xe000_fffe, bytes.length + (bytes.length & 1)]).buffer),
-      bytes,
-      Buffer.alloc(bytes.length & 1),
-    ]);
-  const fragments = Buffer.concat([
-    item(new Uint8Array()),
-    item(code),
-    Buffer.from(new Uint32Array([0xe0dd_fffe, 0]).buffer),
-  ]);
-  return part10(lossless ? '1.2.840.10008.1.2.4.201' : '1.2.840.10008.1.2.4.203', 16, fragments, true);
-}
-
-/** The least that the tools accept as a digital radiograph. */
-function part10(syntax: string, bits: number, pixels: Uint8Array, encapsulated: boolean): Buffer {
-  const allocated = bits > 8 ? 16 : 8;
-  const uid = (text: string) => Buffer.from(text.length % 2 === 0 ? text : `${text}\0`, 'latin1');
-  const text = (value: string) => Buffer.from(value.length % 2 === 0 ? value : `${value} `, 'latin1');
-  const number = (value: number) => Buffer.from(new Uint16Array([value]).buffer);
-  const element = (group: number, tag: number, vr: string, value: Uint8Array, length = value.length) => {
-    const long = vr === 'OB' || vr === 'OW';
-    const header = Buffer.alloc(long ? 12 : 8);
-    header.writeUInt16LE(group, 0);
-    header.writeUInt16LE(tag, 2);
-    header.write(vr, 4, 'latin1');
-    if (long) header.writeUInt32LE(length, 8);
-    else header.writeUInt16LE(length, 6);
-    return Buffer.concat([header, value]);
-  };
-  const [sopClass, sop] = [uid('1.2.840.10008.5.1.4.1.1.1.1'), uid('2.25.1561')];
-  const meta = Buffer.concat([
-    element(2, 1, 'OB', Buffer.from([0, 1])),
-    element(2, 2, 'UI', sopClass),
-    element(2, 3, 'UI', sop),
-    element(2, 0x10, 'UI', uid(syntax)),
-    element(2, 0x12, 'UI', uid('2.25.1')),
-  ]);
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(meta.length);
-  return Buffer.concat([
-    Buffer.alloc(128),
-    Buffer.from('DICM'),
-    element(2, 0, 'UL', length),
-    meta,
-    element(8, 0x16, 'UI', sopClass),
-    element(8, 0x18, 'UI', sop),
-    element(8, 0x60, 'CS', text('DX')),
-    element(0x10, 0x10, 'PN', text('Phantom^Bench')),
-    element(0x20, 0xd, 'UI', uid('2.25.2')),
-    element(0x20, 0xe, 'UI', uid('2.25.3')),
-    element(0x28, 2, 'US', number(1)),
-    element(0x28, 4, 'CS', text('MONOCHROME2')),
-    element(0x28, 0x10, 'US', number(rows)),
-    element(0x28, 0x11, 'US', number(columns)),
-    element(0x28, 0x100, 'US', number(allocated)),
-    element(0x28, 0x101, 'US', number(bits)),
-    element(0x28, 0x102, 'US', number(bits - 1)),
-    element(0x28, 0x103, 'US', number(0)),
-    element(0x7fe0, 0x10, encapsulated || bits === 8 ? 'OB' : 'OW', pixels, encapsulated ? 0xffff_ffff : pixels.length),
-  ]);
+  return part10(
+    lossless ? '1.2.840.10008.1.2.4.201' : '1.2.840.10008.1.2.4.203',
+    { bits: 16, rows, columns },
+    fragmentsOf(code),
+    true,
+  );
 }

@@ -1,6 +1,6 @@
 /** Decoding away from the main thread: a file that hangs or breaks a decoder costs that one file. */
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import { WetreadError } from '../domain/errors.ts';
 import type { Logger } from '../domain/log.ts';
 import type { DecodedInstance, ImageDecoder } from '../domain/ports.ts';
@@ -22,13 +22,21 @@ export type DecoderPoolOptions = {
   readonly workerUrl?: URL;
 };
 
-type Answer = Exclude<DecodeAnswer, { kind: 'failed' }>;
+type Order = { readonly task: 'decode' | 'describe'; readonly file: Uint8Array };
+type Answer = Exclude<DecodeAnswer, { kind: 'failed' | 'free' }>;
 type Job = {
-  readonly order: DecodeOrder;
+  readonly order: Order;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: unknown) => void;
   readonly signal: AbortSignal | undefined;
   readonly onAbort: () => void;
+};
+
+type Helper = { readonly worker: Worker; readonly loan: number };
+/** A thread decodes a file, or is lent to one that does, for a part of its picture. */
+type Task = {
+  readonly deadline: NodeJS.Timeout;
+  readonly work: { readonly job: Job; readonly helpers: readonly Helper[] } | { readonly loan: number };
 };
 
 export type DecoderPool = ImageDecoder & {
@@ -37,12 +45,18 @@ export type DecoderPool = ImageDecoder & {
   close(): Promise<void>;
 };
 
+/** Each strip costs a transformation of the whole picture: with more threads than these, they do nearly nothing else. */
+const mostStrips = 4;
+/** Below this, what a second thread saves is lost on the way to it. */
+const worthSharingBytes = 1_000_000;
+
 export function decoderPool(options: DecoderPoolOptions): DecoderPool {
   const { logger, timeoutMs = 60_000, maxInstanceBytes = 512 * 1024 * 1024 } = options;
   const threads = options.threads ?? Math.min(4, availableParallelism());
   const workerUrl = options.workerUrl ?? new URL('./decoder-worker.ts', import.meta.url);
   const idle: Worker[] = [];
-  const busy = new Map<Worker, { readonly job: Job; readonly deadline: NodeJS.Timeout }>();
+  const busy = new Map<Worker, Task>();
+  let loans = 0;
   const waiting: Job[] = [];
   let closed = false;
 
@@ -73,7 +87,8 @@ export function decoderPool(options: DecoderPoolOptions): DecoderPool {
     clearTimeout(task.deadline);
     void worker.terminate();
     logger.error('decoder replaced', { reason });
-    fail(task.job, new WetreadError('dicom.corrupt-pixel-data', reason));
+    // The thread that a lent one worked for sees their port closed.
+    if ('job' in task.work) fail(task.work.job, new WetreadError('dicom.corrupt-pixel-data', reason));
     next();
   }
 
@@ -83,24 +98,71 @@ export function decoderPool(options: DecoderPoolOptions): DecoderPool {
   }
 
   function run(worker: Worker, job: Job): void {
-    const deadline = setTimeout(() => replace(worker, `not decoded within ${timeoutMs} ms`), timeoutMs);
-    busy.set(worker, { job, deadline });
+    const { helpers, lent } = lendTo(job);
+    occupy(worker, { job, helpers });
     worker.ref();
+    const order: DecodeOrder = { ...job.order, lent };
     // The file is copied: its memory stays the caller's, and small files share theirs with others (Buffer's pool).
-    worker.postMessage(job.order, []);
+    worker.postMessage(order, lent);
+  }
+
+  function occupy(worker: Worker, work: Task['work']): void {
+    const deadline = setTimeout(() => replace(worker, `not decoded within ${timeoutMs} ms`), timeoutMs);
+    busy.set(worker, { work, deadline });
+  }
+
+  function release(worker: Worker): void {
+    const task = busy.get(worker);
+    if (task === undefined) return;
+    busy.delete(worker);
+    clearTimeout(task.deadline);
+    idle.push(worker);
+  }
+
+  /** The lent thread says it, and the answer for which it was lent says it too; whichever comes later finds it at other work. */
+  function endLoan({ worker, loan }: Helper): void {
+    const work = busy.get(worker)?.work;
+    if (work !== undefined && 'loan' in work && work.loan === loan) release(worker);
+  }
+
+  /** A film alone gets the threads that nobody else waits for; among many films each has one, which costs the least in all. */
+  function lendTo({ order }: Job): { helpers: Helper[]; lent: MessagePort[] } {
+    const helpers: Helper[] = [];
+    const lent: MessagePort[] = [];
+    if (waiting.length > 0 || !canBeShared(order.file)) return { helpers, lent };
+    while (idle.length > 0 && lent.length < mostStrips - 1) {
+      const helper = idle.pop() as Worker;
+      const { port1, port2 } = new MessageChannel();
+      loans += 1;
+      const help: DecodeOrder = { task: 'help', port: port2, loan: loans };
+      occupy(helper, { loan: loans });
+      helper.postMessage(help, [port2]);
+      helpers.push({ worker: helper, loan: loans });
+      lent.push(port1);
+    }
+    return { helpers, lent };
   }
 
   function settle(worker: Worker, answer: DecodeAnswer): void {
     const task = busy.get(worker);
     // An answer that crossed its own deadline: the job has been answered.
     if (task === undefined) return;
-    busy.delete(worker);
-    clearTimeout(task.deadline);
+    const { work } = task;
+    if (answer.kind === 'free') {
+      endLoan({ worker, loan: answer.loan });
+      return next();
+    }
+    if ('loan' in work) return;
+    release(worker);
     worker.unref();
-    idle.push(worker);
-    task.job.signal?.removeEventListener('abort', task.job.onAbort);
-    if (answer.kind === 'failed') task.job.reject(new WetreadError(answer.code, answer.detail));
-    else task.job.resolve(answer);
+    const { job, helpers } = work;
+    job.signal?.removeEventListener('abort', job.onAbort);
+    if (answer.kind === 'failed') job.reject(new WetreadError(answer.code, answer.detail));
+    else {
+      // Helpers have given their parts. After a failure one may still be at it: it says itself when it is free.
+      for (const helper of helpers) endLoan(helper);
+      job.resolve(answer);
+    }
     next();
   }
 
@@ -112,7 +174,7 @@ export function decoderPool(options: DecoderPoolOptions): DecoderPool {
   // Loading a thread takes a fifth of a second, which the first film need not wait for.
   for (let count = 0; count < threads; count++) idle.push(start());
 
-  function order(order: DecodeOrder, signal?: AbortSignal): Promise<Answer> {
+  function order(order: Order, signal?: AbortSignal): Promise<Answer> {
     const { length } = order.file;
     return new Promise((resolve, reject) => {
       if (closed) return reject(new WetreadError('internal.unexpected', 'the decoder is closed'));
@@ -160,13 +222,21 @@ export function decoderPool(options: DecoderPoolOptions): DecoderPool {
       closed = true;
       const stopping = [...idle, ...busy.keys()];
       for (const { deadline } of busy.values()) clearTimeout(deadline);
-      const unanswered = [...waiting.splice(0), ...[...busy.values()].map(({ job }) => job)];
+      const begun = [...busy.values()].flatMap(({ work }) => ('job' in work ? work.job : []));
+      const unanswered = [...waiting.splice(0), ...begun];
       for (const job of unanswered) fail(job, new WetreadError('internal.unexpected', 'the decoder is closed'));
       busy.clear();
       idle.length = 0;
       await Promise.all(stopping.map((worker) => worker.terminate()));
     },
   };
+}
+
+/** JPEG 2000 Part 1, of a size that takes its time. */
+function canBeShared(file: Uint8Array): boolean {
+  if (file.length < worthSharingBytes) return false;
+  const beginning = Buffer.from(file.buffer, file.byteOffset, 2048);
+  return beginning.includes('1.2.840.10008.1.2.4.90') || beginning.includes('1.2.840.10008.1.2.4.91');
 }
 
 /** Read here only as far as the pixels, which takes a fraction of a millisecond; a deflated file is not even inflated here. */

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Photometric, Spacing, StoredPixels } from '../domain/image.ts';
 import { readDataset, type Attributes } from './dataset.ts';
+import type { StripDecoder } from './decode/frame.ts';
 import { decodePixels } from './decode/index.ts';
 import { spacingOf } from './spacing.ts';
 
@@ -27,9 +28,13 @@ export type InstanceDescription = {
 };
 
 /** Throws `dicom.*` errors. */
-export async function describeInstance(file: Uint8Array, maxBytes = 2 ** 31): Promise<InstanceDescription> {
+export async function describeInstance(
+  file: Uint8Array,
+  maxBytes = 2 ** 31,
+  others: readonly StripDecoder[] = [],
+): Promise<InstanceDescription> {
   const dataset = readDataset(file, { maxBytes });
-  const pixels = await decodePixels(dataset, maxBytes);
+  const pixels = await decodePixels(dataset, maxBytes, others);
   const { values, ...shape } = pixels;
   let minimum = Infinity;
   let maximum = -Infinity;

@@ -5,6 +5,7 @@ import type { GreyImage, ImageTags, Spacing, StoredPixels } from '../domain/imag
 import type { DecodedInstance } from '../domain/ports.ts';
 import { dateTime } from './date-time.ts';
 import { readDataset, type DicomDataset } from './dataset.ts';
+import type { StripDecoder } from './decode/frame.ts';
 import { decodePixels } from './decode/index.ts';
 import { displayOf, greyOf, modalityValuesOf, type Display } from './display.ts';
 import { frameSpacings, spacingOf } from './spacing.ts';
@@ -27,11 +28,15 @@ export type InstanceParts = {
 };
 
 /** Throws `dicom.*` errors. */
-export async function decodeInstance(file: Uint8Array, maxBytes: number): Promise<InstanceParts> {
+export async function decodeInstance(
+  file: Uint8Array,
+  maxBytes: number,
+  others: readonly StripDecoder[] = [],
+): Promise<InstanceParts> {
   if (file.length > maxBytes) throw new WetreadError('dicom.too-large', `${file.length} bytes`);
   const dataset = readDataset(file, { maxBytes });
   const identity = identityOf(dataset);
-  const pixels = await decodePixels(dataset, maxBytes);
+  const pixels = await decodePixels(dataset, maxBytes, others);
   const display = displayOf(dataset, pixels);
   const spacing = spacingOf(dataset);
   const spacings = frameSpacings(dataset, pixels.frames);

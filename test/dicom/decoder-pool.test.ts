@@ -1,9 +1,11 @@
 /** Decoding threads: what comes out of them, and what becomes of one that hangs or dies. */
 import { afterEach, describe, expect, test } from 'vitest';
+import { fragmentsOf, part10 } from '../../bench/part10.ts';
 import { decoderPool, type DecoderPoolOptions } from '../../src/dicom/decoder-pool.ts';
 import { hashOf } from '../../src/dicom/describe.ts';
 import { silentLogger } from '../../src/domain/log.ts';
 import { expectations, fixture } from './fixtures.ts';
+import { jpeg2000, picture } from './jpeg2000-encoder.ts';
 
 const pools: ReturnType<typeof decoderPool>[] = [];
 afterEach(async () => {
@@ -130,6 +132,52 @@ describe('several files', () => {
     await threads.close();
     expect((await answers).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
     await expect(threads.decode(fixture('grey12'))).rejects.toMatchObject({ code: 'internal.unexpected' });
+  });
+});
+
+describe('a large JPEG 2000 film', () => {
+  const size = { rows: 1400, columns: 900, bits: 16 };
+  const syntax = '1.2.840.10008.1.2.4.90';
+  const values = picture(size);
+  const made = (async () => part10(syntax, size, fragmentsOf(await jpeg2000(values, size)), true))();
+
+  test.each([1, 2, 3, 6])('is the same by %i threads', async (count) => {
+    const file = await made;
+    expect(file.length).toBeGreaterThan(1_000_000);
+    const threads = pool({ threads: count });
+    const { pixels } = await threads.decode(file);
+    expect(hashOf(pixels)).toBe(hashOf({ values }));
+    // The threads that were lent are back.
+    const others = await Promise.all(Array.from({ length: count }, () => threads.decode(fixture('grey12'))));
+    expect(others).toHaveLength(count);
+    expect(await threads.describe(file)).toMatchObject({ sha256: hashOf({ values }) });
+  });
+
+  test('beside others keeps to its own thread, and all come out right', async () => {
+    const file = await made;
+    const threads = pool({ threads: 2 });
+    const all = await Promise.all([file, fixture('grey12-rle'), file, file].map((one) => threads.decode(one)));
+    const film = hashOf({ values });
+    expect(all.map(({ pixels }) => hashOf(pixels))).toEqual([film, expectations['grey12']?.sha256, film, film]);
+  });
+
+  test('that is damaged is refused, and its helpers are back', async () => {
+    const file = await made;
+    const threads = pool({ threads: 2 });
+    const cut = Buffer.concat([file.subarray(0, 1_050_000)]);
+    await expect(threads.decode(cut)).rejects.toMatchObject({ code: expect.stringMatching(/^dicom\./) });
+    const [one, other] = await Promise.all([threads.decode(file), threads.decode(fixture('rgb'))]);
+    expect(hashOf(one.pixels)).toBe(hashOf({ values }));
+    expect(hashOf(other.pixels)).toBe(expectations['rgb']?.sha256);
+  });
+
+  test('costs its own file when a thread that helps it stops', async () => {
+    const file = await made;
+    // The only thread that helps here exits when it is asked to; the other one decodes.
+    const threads = pool({ threads: 2, workerUrl: new URL('./unhelpful-worker.ts', import.meta.url) });
+    await expect(threads.decode(file)).rejects.toMatchObject({ code: 'dicom.corrupt-pixel-data' });
+    const { pixels } = await threads.decode(fixture('grey12'));
+    expect(hashOf(pixels)).toBe(expectations['grey12']?.sha256);
   });
 });
 

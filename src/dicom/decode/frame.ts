@@ -16,8 +16,18 @@ export type DecodedFrame = {
   readonly becameRgb: boolean;
 };
 
-/** Throws `dicom.corrupt-pixel-data` or `dicom.unsupported-pixels`. */
-export type FrameCodec = (encoded: Uint8Array, shape: PixelShape) => Promise<DecodedFrame> | DecodedFrame;
+/** Rows of a picture, and a codestream of the picture's size in which they are right. */
+export type Strip = { readonly from: number; readonly to: number; readonly codestream: Uint8Array };
+
+/** Another thread, which decodes a strip meanwhile; it takes the strip's memory. One strip at a time. */
+export type StripDecoder = (strip: Strip) => Promise<Uint8Array | Uint16Array>;
+
+/** `others`: threads lent for this file. Throws `dicom.corrupt-pixel-data` or `dicom.unsupported-pixels`. */
+export type FrameCodec = (
+  encoded: Uint8Array,
+  shape: PixelShape,
+  others: readonly StripDecoder[],
+) => Promise<DecodedFrame> | DecodedFrame;
 
 export const corrupt = (detail: string, cause?: unknown) =>
   new WetreadError('dicom.corrupt-pixel-data', detail, cause === undefined ? undefined : { cause });

@@ -9,7 +9,7 @@ import {
   type DicomDataset,
 } from '../dataset.ts';
 import { encapsulatedFrames } from '../encapsulated.ts';
-import { corrupt, demandSize, type DecodedFrame, type FrameCodec } from './frame.ts';
+import { corrupt, demandSize, type DecodedFrame, type FrameCodec, type StripDecoder } from './frame.ts';
 import { decodeHtj2k } from './htj2k.ts';
 import { decodeJpeg2000 } from './jpeg2000.ts';
 import { decodeJpegBaseline } from './jpeg-baseline.ts';
@@ -44,14 +44,18 @@ const codecs: Readonly<Record<string, FrameCodec>> = {
 
 export const readableTransferSyntaxes: readonly string[] = [...native, ...Object.keys(codecs)];
 
-/** Throws `dicom.*` errors. `maxBytes` limits what the pixels may take decoded. */
-export async function decodePixels(dataset: DicomDataset, maxBytes: number): Promise<StoredPixels> {
+/** Throws `dicom.*` errors. `maxBytes` limits what the pixels may take decoded; `others` are threads that may take a part of a frame. */
+export async function decodePixels(
+  dataset: DicomDataset,
+  maxBytes: number,
+  others: readonly StripDecoder[] = [],
+): Promise<StoredPixels> {
   const shape = readableShape(dataset, maxBytes);
   const each = samplesPerFrame(shape);
   let values: PixelArray | undefined;
   let photometric = shape.photometric;
   let frames = 0;
-  for await (const one of storedFrames(dataset, shape)) {
+  for await (const one of storedFrames(dataset, shape, undefined, others)) {
     if (shape.frames === 1) values = one.values;
     else (values ??= emptyValues(shape, each * shape.frames)).set(one.values, one.frame * each);
     photometric = one.photometric;
@@ -93,9 +97,10 @@ async function* storedFrames(
   dataset: DicomDataset,
   shape: PixelShape,
   only?: ReadonlySet<number>,
+  others: readonly StripDecoder[] = [],
 ): AsyncGenerator<StoredFrame> {
   const each = samplesPerFrame(shape);
-  for await (const { frame, decoded } of framesOf(dataset, shape, only)) {
+  for await (const { frame, decoded } of framesOf(dataset, shape, only, others)) {
     demandSize(decoded, shape);
     if (decoded.values.length !== each) throw corrupt(`${decoded.values.length} values for ${each} pixels`);
     // The colour of a pair of pixels has been given to both.
@@ -108,6 +113,7 @@ async function* framesOf(
   dataset: DicomDataset,
   shape: PixelShape,
   only: ReadonlySet<number> | undefined,
+  others: readonly StripDecoder[],
 ): AsyncGenerator<{ readonly frame: number; readonly decoded: DecodedFrame }> {
   const { offset, length } = dataset.pixelData ?? { offset: 0, length: undefined };
   const codec = codecs[dataset.transferSyntaxUid];
@@ -122,7 +128,7 @@ async function* framesOf(
   }
   if (length !== undefined) throw corrupt('uncompressed pixels under a compressed transfer syntax');
   for (const encoded of encapsulatedFrames(dataset, offset, shape.frames)) {
-    if (only === undefined || only.has(frame)) yield { frame, decoded: await codec(encoded, shape) };
+    if (only === undefined || only.has(frame)) yield { frame, decoded: await codec(encoded, shape, others) };
     frame += 1;
   }
 }
