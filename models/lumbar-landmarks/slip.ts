@@ -90,7 +90,13 @@ function slipFinding(
     length = `; ${mm(percent).toFixed(1)} mm${image.spacing.plane === 'detector' ? ', magnified as on the detector' : ''}`;
   }
 
-  const { direction, margin } = beyondNormal(manifest, segment, percent, deviation);
+  const front = bodies[upper].anteriorInferior;
+  const { direction, margin } = beyondNormal(manifest, segment, {
+    percent,
+    deviation,
+    // Off the film the front says nothing, neither for nor against.
+    front: isOnFilm(front, image) ? percentOf([front.at, points[1]!, points[2]!]) - 100 : percent,
+  });
   const score = 1 / (1 + Math.exp(-margin / scoreSlope));
   const numbers = `${whole(percent)} %, 95 % ${whole(interval[0])} to ${whole(interval[1])}${length}`;
   const evidence = { sopUid, frame, shapes: shapesOf({ bodies, sacrum }, upper, lower, corners, covariances) };
@@ -122,25 +128,34 @@ function slipFinding(
 /** In percent of the end plate: how fast the score leaves one half. It orders answers for curves and is no probability. */
 const scoreSlope = 2;
 
+type Step = {
+  /** At the back, in percent of the lower end plate: the slip as it is measured. */
+  readonly percent: number;
+  readonly deviation: number;
+  /** At the front. Facing end plates are about equally long, so a slip shows here as well, and a misread corner does not. */
+  readonly front: number;
+};
+
 /**
  * By how much a level lies beyond what is called a slip, forwards or backwards, whichever it is nearer to; below zero it
- * is not called. The limit is the level's own normal and a margin that grows with how uncertain the measurement is.
+ * is not called. Both steps count, and the limit grows with how uncertain the measurement is and how far back and front
+ * disagree. All numbers are chosen on validation films (training/slip_detector/operating_point.py).
  */
 function beyondNormal(
   { operatingPoints, reference }: Output['manifest'],
   segment: MeasuredSegment['segment'],
-  percent: number,
-  deviation: number,
+  { percent, deviation, front }: Step,
 ): { readonly direction: Direction; readonly margin: number } {
-  const { anteriorPercentAboveNormal, posteriorPercentBelowNormal, leastPercent, slipDeviations } = operatingPoints;
-  const aboveNormal = percent - reference.slipPercent[segment].mean;
+  const { anteriorPercentAboveNormal, posteriorPercentBelowNormal, leastPercent, slipEvidence } = operatingPoints;
+  const { frontShare, deviations, disagreement } = slipEvidence;
+  const aboveNormal = (1 - frontShare) * percent + frontShare * front - reference.slipPercent[segment].mean;
+  const doubt = deviations * deviation + disagreement * Math.abs(front - percent);
   // Normal spines lie a little behind zero; a step that only makes up for that is no slip a reader would call one.
-  const forwards =
-    Math.min(aboveNormal - anteriorPercentAboveNormal[segment], percent - leastPercent.anterior) -
-    slipDeviations.anterior * deviation;
-  const backwards =
-    Math.min(-aboveNormal - posteriorPercentBelowNormal[segment], -percent - leastPercent.posterior) -
-    slipDeviations.posterior * deviation;
+  const forwards = Math.min(aboveNormal - anteriorPercentAboveNormal[segment] - doubt, percent - leastPercent.anterior);
+  const backwards = Math.min(
+    -aboveNormal - posteriorPercentBelowNormal[segment] - doubt,
+    -percent - leastPercent.posterior,
+  );
   return forwards >= backwards
     ? { direction: 'anterior', margin: forwards }
     : { direction: 'posterior', margin: backwards };

@@ -153,14 +153,16 @@ describe('the findings of a spine', () => {
 
   test('just under and just over the limit of the level, forwards and backwards; the score is one half there', () => {
     const { anteriorPercentAboveNormal: above, posteriorPercentBelowNormal: below } = manifest.operatingPoints;
-    const { leastPercent, slipDeviations } = manifest.operatingPoints;
+    const { leastPercent, slipEvidence } = manifest.operatingPoints;
     for (const level of Object.keys(above) as (keyof typeof above)[]) {
       const { mean } = manifest.reference.slipPercent[level];
       const [low, high] = at(answerFor(), level).measurements[0]!.interval!;
       const deviation = (high - low) / (2 * 1.959964);
+      // The drawn bodies are equally deep, so back and front say the same.
+      const slack = slipEvidence.deviations * deviation;
       const limits = [
-        Math.max(mean + above[level], leastPercent.anterior) + slipDeviations.anterior * deviation,
-        Math.min(mean - below[level], -leastPercent.posterior) - slipDeviations.posterior * deviation,
+        Math.max(mean + above[level] + slack, leastPercent.anterior),
+        Math.min(mean - below[level] - slack, -leastPercent.posterior),
       ];
       for (const [index, limit] of limits.entries()) {
         const outwards = index === 0 ? 0.2 : -0.2;
@@ -174,6 +176,24 @@ describe('the findings of a spine', () => {
         ]);
       }
     }
+  });
+
+  test('is not called by one corner that stands wrong: a slip shows at the front as well', () => {
+    const slipped = answerFor({ slips: { 'L4/L5': 22 } });
+    const misread = answerFor({
+      change: (corners) => {
+        // The lower back corner of L4, as far forward of its place as in the slip.
+        corners[4 * 4]![0] += ((22 - manifest.reference.slipPercent['L4/L5'].mean) / 100) * depth;
+      },
+    });
+    expect(percentAt(misread, 'L4/L5')).toBeCloseTo(percentAt(slipped, 'L4/L5'), 3);
+    expect(at(slipped, 'L4/L5').result.kind).toBe('detected');
+    expect(at(misread, 'L4/L5').result.kind).toBe('not-detected');
+  });
+
+  test('is called by the back alone where the front is off the film', () => {
+    const [film, slips] = [{ columns: 300 }, { 'L4/L5': 35 }];
+    expect(at(answerFor({ slips, image: film }), 'L4/L5').result).toMatchObject({ kind: 'detected' });
   });
 
   test('marks the corners of both bodies, so that the box of a segment goes around them and nothing else', () => {

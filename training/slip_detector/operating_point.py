@@ -4,15 +4,17 @@ wetread evaluate --pack lumbar-landmarks --data FILMS/manifest.csv --out EVALUAT
 python -m training.slip_detector.operating_point FILMS/manifest.csv EVALUATION/answers.jsonl            # shows
 python -m training.slip_detector.operating_point FILMS/manifest.csv EVALUATION/answers.jsonl --write    # and keeps
 
-A level is called when it lies further from its own normal than `limit + deviations x standard deviation`. Both are
-chosen together on validation films: the best F1 among those with at most `--false-alarms` on each normal film. One limit
-serves all levels, since a level by itself has too few slips to choose on. Backwards, where real spines scatter more
-(hand labels, 30 films: up to 7.8 % at L5/S1), the limit is at least 1.5 standard deviations of the level's normal.
-Test films are measured and never chosen on.
+The step of a level is seen twice: at the back, where the slip is measured, and at the front, since facing end plates are
+about equally long. A level is called when the weighed mean of both lies further from its own normal than
+`limit + deviations x standard deviation + disagreement x |front - back|`. All four numbers are chosen together: the best
+F1 on validation films among those with at most `--false-alarms` on each normal one. One limit serves all levels, since a
+level by itself has too few slips to choose on; backwards it is raised where normal spines scatter most (hand labels, 30
+films: 7.8 % at L5/S1). Test films are measured and never chosen on.
 """
 
 import argparse
 import csv
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,14 @@ PACK = ROOT / "models" / "lumbar-landmarks" / "manifest.json"
 POINTS = ROOT / "training" / "lumbar_landmarks" / "operating-points.json"
 LEAST = {"anterior": 3.0, "posterior": 5.0}  # percent; the pack's leastPercent
 SPREAD = 100 * np.array([NORMAL_OFFSET[level][1] for level in UPPER])
-BACKWARDS_DEVIATIONS = 1.5
+USUAL_SPREAD = 5.0  # of a level's normal; what is beyond it raises the limit backwards
+GRID = {
+    # Normal spines scatter by 5 % whatever a film shows: however sure the corners are, nothing is called within that.
+    "limit": np.arange(5.0, 16.01, 0.5),
+    "frontShare": (0.0, 0.25, 0.4, 0.5),
+    "deviations": (0.0, 0.5, 1.0, 1.5, 2.0, 2.5),
+    "disagreement": (0.0, 0.15, 0.3, 0.5),
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,7 @@ class Levels:
 
     true: np.ndarray
     read: np.ndarray
+    front: np.ndarray  # the step at the front
     deviation: np.ndarray
     slipped: np.ndarray
     normal: np.ndarray  # films without a slip
@@ -45,7 +55,7 @@ class Levels:
 def read_levels(manifest, answers, split):
     with open(manifest, newline="") as table:
         truth = {row["file"]: row for row in csv.DictReader(table) if row["split"] == split}
-    true, read, deviation, slipped, normal, refused = [], [], [], [], [], 0
+    true, read, front, deviation, slipped, normal, refused = [], [], [], [], [], [], 0
     for line in Path(answers).read_text().splitlines():
         answer = json.loads(line)
         row = truth.get(answer.get("file"))
@@ -58,31 +68,44 @@ def read_levels(manifest, answers, split):
         values = [answer["values"].get(f"slip-percent@{name}") for name in SEGMENTS]
         true.append([float(row[f"value:slip-percent@{name}"] or "nan") for name in SEGMENTS])
         read.append([np.nan if value is None else value["value"] for value in values])
+        front.append([front_step(answer["landmarks"], name) for name in SEGMENTS])
         deviation.append(
             [np.nan if v is None else (v["interval"][1] - v["interval"][0]) / (2 * 1.959964) for v in values]
         )
         slipped.append([name in boxed for name in SEGMENTS])
         normal.append(not boxed)
-    return Levels(*map(np.array, (true, read, deviation, slipped, normal)), refused)
+    return Levels(*map(np.array, (true, read, front, deviation, slipped, normal)), refused)
+
+
+def front_step(landmarks, segment):
+    """From the front of the lower end plate to the lower front corner of the body above, in percent of that plate."""
+    upper, lower = segment.split("/")
+    moved, back, front = (
+        np.array(landmarks[name])
+        for name in (f"{upper}.anteriorInferior", f"{lower}.posteriorSuperior", f"{lower}.anteriorSuperior")
+    )
+    axis = front - back
+    return float(100 * ((moved - front) @ axis) / (axis @ axis))
 
 
 def limits(limit):
-    """Forwards one limit; backwards at least what real normals scatter by."""
-    return np.full(5, limit), np.maximum(limit, BACKWARDS_DEVIATIONS * SPREAD)
+    """Forwards one limit; backwards more where real normals scatter most."""
+    return np.full(5, limit), limit + np.maximum(SPREAD - USUAL_SPREAD, 0)
 
 
-def called(levels, limit, deviations):
+def called(levels, point):
     """1 forwards, -1 backwards, 0 not called: the same comparison as `beyondNormal` in slip.ts."""
-    forwards, backwards = limits(limit)
-    above = levels.read - 100 * NORMAL
-    slack = deviations * levels.deviation
-    ahead = np.minimum(above - forwards, levels.read - LEAST["anterior"]) - slack >= 0
-    behind = np.minimum(-above - backwards, -levels.read - LEAST["posterior"]) - slack >= 0
+    forwards, backwards = limits(point["limit"])
+    share = point["frontShare"]
+    above = (1 - share) * levels.read + share * levels.front - 100 * NORMAL
+    doubt = point["deviations"] * levels.deviation + point["disagreement"] * np.abs(levels.front - levels.read)
+    ahead = (above - forwards - doubt >= 0) & (levels.read >= LEAST["anterior"])
+    behind = (-above - backwards - doubt >= 0) & (-levels.read >= LEAST["posterior"])
     return np.where(ahead, 1, np.where(behind, -1, 0))
 
 
-def figures(levels, limit, deviations):
-    answers = called(levels, limit, deviations)
+def figures(levels, point):
+    answers = called(levels, point)
     measured = np.isfinite(levels.read)
     found, slipped = (answers != 0) & measured, levels.slipped & np.isfinite(levels.true)
     hit, false, missed = (found & slipped).sum(), (found & ~slipped).sum(), (slipped & ~found).sum()
@@ -100,14 +123,13 @@ def figures(levels, limit, deviations):
     }
 
 
-def choose(levels, most, deviations=(0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)):
-    """(limit, deviations) with the best F1 under so many false alarms; the strictest where none keeps to it."""
-    tried = [(limit, by) for by in deviations for limit in np.arange(3.0, 16.01, 0.25)]
-    found = [figures(levels, *one) for one in tried]
+def choose(levels, most, grid=GRID):
+    """The point with the best F1 under so many false alarms; the one with the fewest where none keeps to it."""
+    tried = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    found = [figures(levels, point) for point in tried]
     kept = [index for index, one in enumerate(found) if one["falseAlarmsPerNormalFilm"] <= most]
-    if not kept:
-        return min(zip(tried, found, strict=True), key=lambda one: one[1]["falseAlarmsPerNormalFilm"])
-    best = max(kept, key=lambda index: found[index]["f1"])
+    fewest = lambda index: -found[index]["falseAlarmsPerNormalFilm"]
+    best = max(kept, key=lambda index: found[index]["f1"]) if kept else max(range(len(tried)), key=fewest)
     return tried[best], found[best]
 
 
@@ -115,20 +137,34 @@ def show(title, found):
     print(f"{title}: " + ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
 
 
-def write(limit, deviations):
+def write(point):
     manifest, points = json.loads(PACK.read_text()), json.loads(POINTS.read_text())
-    forwards, backwards = limits(limit)
+    forwards, backwards = limits(point["limit"])
+    evidence = {name: float(point[name]) for name in ("frontShare", "deviations", "disagreement")}
     by_name = lambda values: {name: round(float(value), 3) for name, value in zip(SEGMENTS, values, strict=True)}
     manifest["operatingPoints"] |= {
         "anteriorPercentAboveNormal": by_name(forwards),
         "posteriorPercentBelowNormal": by_name(backwards),
-        "slipDeviations": {"anterior": deviations, "posterior": deviations},
+        "slipEvidence": evidence,
     }
-    points["slip"]["thresholdAboveNormal"] = {level: round(limit / 100, 4) for level in UPPER}
-    points["slip"]["deviations"] = deviations
+    manifest["operatingPoints"].pop("slipDeviations", None)
+    points["slip"] |= {
+        "definition": DEFINITION,
+        "thresholdAboveNormal": {level: round(float(point["limit"]) / 100, 4) for level in UPPER},
+        "evidence": evidence,
+    }
+    points["slip"].pop("deviations", None)
     PACK.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     POINTS.write_text(json.dumps(points, indent=2) + "\n")
     print(f"kept in {PACK.relative_to(ROOT)} and {POINTS.relative_to(ROOT)}")
+
+
+DEFINITION = (
+    "back = dot(upper.posteriorInferior - lower.posteriorSuperior, axis) / |axis|^2 with axis = lower.anteriorSuperior - "
+    "lower.posteriorSuperior (S1's end plate for L5), front = dot(upper.anteriorInferior - lower.anteriorSuperior, axis) / "
+    "|axis|^2; forwards positive; the slip is back; a level is called when (1 - frontShare) * back + frontShare * front - "
+    "normalOffset >= thresholdAboveNormal + deviations * standard deviation of back + disagreement * |front - back|"
+)
 
 
 def main():
@@ -140,17 +176,23 @@ def main():
     options = arguments.parse_args()
     levels = read_levels(options.manifest, options.answers, "validation")
     print(f"validation, synthetic: {len(levels.read)} films read ({levels.normal.sum()} normal), {levels.refused} refused")
-    plain, without = choose(levels, options.false_alarms, (0.0,))
-    show(f"one limit ({plain[0]:.2f} %)", without)
-    (limit, deviations), found = choose(levels, options.false_alarms)
-    show(f"limit {limit:.2f} % and {deviations:.2f} deviations", found)
+    none = (0.0,)
+    kinds = {
+        "the limit alone": GRID | {"frontShare": none, "deviations": none, "disagreement": none},
+        "with the interval": GRID | {"frontShare": none, "disagreement": none},
+        "with the interval and the front": GRID,
+    }
+    chosen = {}
+    for kind, grid in kinds.items():
+        chosen[kind], found = choose(levels, options.false_alarms, grid)
+        show(f"{kind} {({name: float(value) for name, value in chosen[kind].items()})}", found)
     test = read_levels(options.manifest, options.answers, "test")
     if len(test.read):
         print(f"test, synthetic: {len(test.read)} films read ({test.normal.sum()} normal), {test.refused} refused")
-        show(f"one limit ({plain[0]:.2f} %)", figures(test, *plain))
-        show(f"limit {limit:.2f} % and {deviations:.2f} deviations", figures(test, limit, deviations))
+        for kind, point in chosen.items():
+            show(kind, figures(test, point))
     if options.write:
-        write(float(limit), float(deviations))
+        write(chosen["with the interval and the front"])
 
 
 if __name__ == "__main__":
