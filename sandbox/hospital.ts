@@ -3,7 +3,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import express, { type Request } from 'express';
-import type { Reference, Resource } from '@medplum/fhirtypes';
+import type { WithId } from '@medplum/core';
+import type { Patient, Reference, Resource } from '@medplum/fhirtypes';
 import type { Logger } from '../src/domain/log.ts';
 import { archiveServer } from './archive/server.ts';
 import { openFilmStore } from './archive/store.ts';
@@ -17,6 +18,7 @@ import { openHospitalCharts } from './charts.ts';
 import { ehrApi } from './ehr/api.ts';
 import { uidOf } from './ehr/chart-view.ts';
 import { filmRoom } from './ehr/films.ts';
+import { filmsOnRecord } from './ehr/films-on-record.ts';
 import { pageFiles } from './ehr/page-files.ts';
 import { followProgress, type Progress } from './ehr/progress.ts';
 import { ehrSessions } from './ehr/sessions.ts';
@@ -48,7 +50,12 @@ export type HospitalOptions = {
   readonly logger: Logger;
 };
 
-export type Hospital = { readonly url: string; close(): Promise<void> };
+export type Hospital = {
+  readonly url: string;
+  /** The films of the demonstration arrive; those whose file is not there are left out. */
+  bringFilmsOnRecord(): Promise<void>;
+  close(): Promise<void>;
+};
 
 export async function startHospital(options: HospitalOptions): Promise<Hospital> {
   const { host = '127.0.0.1', port, logger, dataDir } = options;
@@ -123,16 +130,17 @@ export async function startHospital(options: HospitalOptions): Promise<Hospital>
   hospital.use('/dicom-web', worklist.router);
   server.on('upgrade', (request, socket, head) => worklist.upgrade(request, socket, head) || socket.destroy());
   hospital.use('/auth', auth.router);
+  const room = filmRoom({
+    folder: options.filmsDir ?? join(import.meta.dirname, 'films'),
+    films,
+    charts: charts.seenBy(fullAccess),
+  });
   hospital.use(
     '/ehr/api',
     ehrApi({
       charts,
       sessions,
-      filmRoom: filmRoom({
-        folder: options.filmsDir ?? join(import.meta.dirname, 'films'),
-        films,
-        charts: charts.seenBy(fullAccess),
-      }),
+      filmRoom: room,
       progress,
       cds: cdsClient({ hospitalUrl: url, wetreadUrl, fhirUrl, key: keys.cdsHooks, tokens, charts, logger }),
       app: { ...app, launchUrl: app.launchUrl! },
@@ -148,6 +156,22 @@ export async function startHospital(options: HospitalOptions): Promise<Hospital>
 
   return {
     url,
+    async bringFilmsOnRecord() {
+      for (const { patient: id, film, takenDaysAgo } of filmsOnRecord) {
+        const template = room.templateOf(film);
+        if (template === undefined) continue;
+        const patient = await charts.seenBy(fullAccess).readResource<WithId<Patient>>('Patient', id);
+        await room.arrive({
+          template,
+          patient,
+          takenDaysAgo,
+          storedFirst: (studyUid) => {
+            progress.begin({ studyUid, patient: id, film });
+            progress.reached(studyUid, 'stored');
+          },
+        });
+      }
+    },
     async close() {
       progress.close();
       worklist.close();

@@ -58,5 +58,11 @@ process.on('SIGTERM', () => void stop());
 // Started by `wetread demo`: the parent is told when it is ready, and is not survived.
 process.on('disconnect', () => void stop());
 
+// The service is ready and has subscribed: what it is told of now, it reads.
+process.on('message', (message) => {
+  if (message === 'films on record')
+    hospital.bringFilmsOnRecord().catch((error: unknown) => logger().error('films', { error: String(error) }));
+});
+
 if (process.send === undefined) process.stdout.write(`Demo hospital: ${hospital.url}/\n`);
 else process.send({ ready: true, url: hospital.url });

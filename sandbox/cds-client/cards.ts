@@ -20,7 +20,13 @@ export type Card = {
     readonly uuid?: string;
     readonly label: string;
     readonly isRecommended?: boolean;
+    readonly actions?: readonly {
+      readonly type: 'create' | 'update' | 'delete';
+      readonly description: string;
+      readonly resource?: { readonly resourceType: string };
+    }[];
   }[];
+  readonly selectionBehavior?: 'at-most-one' | 'any';
 };
 
 /** What one service answered; a service that fails is named, never silently left out. */

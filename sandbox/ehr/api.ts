@@ -13,7 +13,7 @@ import type { Setting } from './chart-contract.ts';
 import { chartView, patientRows, staffList } from './chart-view.ts';
 import { exams } from './exams.ts';
 import type { FilmRoom } from './films.ts';
-import { draftBundle, newAccession, newOrderId, orderOf, type OrderForm } from './orders.ts';
+import { draftBundle, draftOf, newAccession, newOrderId, orderOf, signed, type OrderForm } from './orders.ts';
 import type { Progress } from './progress.ts';
 import type { EhrSessions } from './sessions.ts';
 
@@ -50,6 +50,26 @@ const filmBody = z.object({
     .transform((text) => text.replace(/^ServiceRequest\//, ''))
     .pipe(id)
     .optional(),
+  /** An earlier film that is brought here only now. */
+  takenDaysAgo: z.int().min(0).max(36_500).default(0),
+});
+/** A suggestion of a card that was accepted. */
+const suggestionBody = z.object({
+  service: z.string().min(1),
+  card: z.string().min(1),
+  suggestion: z.string().min(1),
+  actions: z
+    .array(
+      z.object({
+        type: z.literal('create'),
+        resource: z.looseObject({
+          resourceType: z.literal('ServiceRequest'),
+          status: z.literal('draft'),
+          subject: z.object({ reference: z.string() }),
+        }),
+      }),
+    )
+    .min(1),
 });
 const feedbackBody = z.object({
   service: z.string().min(1),
@@ -151,7 +171,7 @@ export function ehrApi(options: EhrApiOptions): Router {
 
   router.get('/films', (_request, response) => void response.json(filmRoom.choices));
   router.post('/films', async (request, response) => {
-    const { patient: patientId, film, order: orderId } = filmBody.parse(request.body);
+    const { patient: patientId, film, order: orderId, takenDaysAgo } = filmBody.parse(request.body);
     const name = film.replace(/\.dcm$/, '');
     const template = filmRoom.templateOf(name);
     if (template === undefined) throw new Refused(404, `There is no film ${name.slice(0, 60)}.`);
@@ -164,6 +184,7 @@ export function ehrApi(options: EhrApiOptions): Router {
     const arrived = await filmRoom.arrive({
       template,
       patient,
+      takenDaysAgo,
       ...(order === undefined ? {} : { order }),
       storedFirst: (studyUid) => {
         progress.begin({ studyUid, patient: patientId, film: name });
@@ -172,6 +193,48 @@ export function ehrApi(options: EhrApiOptions): Router {
     });
     logger.info('film arrived', { film: name, studyUid: arrived.studyUid });
     response.status(201).json(arrived);
+  });
+
+  /** Nothing is ordered by accepting: the drafts wait in the chart for a signature. */
+  router.post('/patients/:patient/suggestions', async (request, response) => {
+    const { service, card, suggestion, actions } = suggestionBody.parse(request.body);
+    const { patient } = request.params;
+    if (actions.some(({ resource }) => resource.subject.reference !== `Patient/${patient}`))
+      throw new Refused(409, 'This suggestion is for another patient.');
+    const { today } = await chartView(charts, patient, films);
+    const drafts: string[] = [];
+    for (const { resource } of actions) {
+      const about = { patient, ...(today === null ? {} : { encounter: today.encounter }) };
+      const draft = await charts.updateResource<ServiceRequest>(draftOf(resource as unknown as ServiceRequest, about));
+      drafts.push(`ServiceRequest/${draft.id}`);
+    }
+    const taken = await cds.sendFeedback(service, {
+      card,
+      outcome: 'accepted',
+      acceptedSuggestions: [{ id: suggestion }],
+    });
+    logger.info('suggestion accepted', { drafts: drafts.length });
+    response.status(201).json({ drafts, taken });
+  });
+  router.post('/patients/:patient/drafts/:order/sign', async (request, response) => {
+    const { cardsSeen } = z.object({ cardsSeen: z.boolean().default(false) }).parse(request.body);
+    const draft = await openDraft(request.params.patient, request.params.order);
+    if (!cardsSeen) {
+      const context = await contextOf(request, request.params.patient);
+      const services = await cds.call('order-sign', { ...context, draftOrders: draftBundle(draft) });
+      if (services.some(({ cards }) => cards.length > 0)) {
+        response.json({ signed: false, services });
+        return;
+      }
+    }
+    const order = await charts.updateResource<ServiceRequest>(signed(draft, await requesterOf(request)));
+    logger.info('draft signed', {});
+    response.status(201).json({ signed: true, services: [], order: `ServiceRequest/${order.id}` });
+  });
+  router.post('/patients/:patient/drafts/:order/discard', async (request, response) => {
+    const draft = await openDraft(request.params.patient, request.params.order);
+    await charts.updateResource<ServiceRequest>({ ...draft, status: 'revoked' });
+    response.json({ discarded: true });
   });
 
   router.post('/feedback', async (request, response) => {
@@ -230,22 +293,33 @@ export function ehrApi(options: EhrApiOptions): Router {
     };
   }
 
+  async function openDraft(patient: string, order: string): Promise<WithId<ServiceRequest>> {
+    const draft = await charts.readResource<WithId<ServiceRequest>>('ServiceRequest', order);
+    if (draft.subject?.reference !== `Patient/${patient}`) throw new Refused(409, 'This order is of another patient.');
+    if (draft.status !== 'draft') throw new Refused(409, 'This order is no draft any more.');
+    return draft;
+  }
+
+  async function requesterOf(request: Request): Promise<OrderForm['requester']> {
+    const user = sessions.userOf(request);
+    const practitioner = await charts.readResource<Practitioner>('Practitioner', user);
+    return {
+      reference: `Practitioner/${user}`,
+      display: formatHumanName(practitioner.name![0]!, { prefix: true }),
+    };
+  }
+
   async function formOf(request: Request, patient: string): Promise<OrderForm> {
     const { exam: examId, reason, draft, priority } = orderBody.parse(request.body);
     const exam = exams.find((one) => one.id === examId);
     if (exam === undefined) throw new Refused(400, `There is no examination ${examId.slice(0, 60)}.`);
     const { today } = await chartView(charts, patient, films);
-    const user = sessions.userOf(request);
-    const practitioner = await charts.readResource<Practitioner>('Practitioner', user);
     return {
       exam,
       reason,
       patient,
       ...(priority === undefined ? {} : { priority }),
-      requester: {
-        reference: `Practitioner/${user}`,
-        display: formatHumanName(practitioner.name![0]!, { prefix: true }),
-      },
+      requester: await requesterOf(request),
       id: draft?.id ?? newOrderId(),
       accession: draft?.accession ?? newAccession(),
       ...(today === null ? {} : { encounter: today.encounter }),

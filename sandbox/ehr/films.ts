@@ -15,6 +15,7 @@ export type FilmChoice = { readonly id: string; readonly name: string };
 const names: Readonly<Record<string, string>> = {
   normal: 'Lateral, nothing slipped',
   'l4-l5-grade-1': 'Lateral, L4 forward on L5',
+  'l4-l5-grade-2': 'Lateral, L4 further forward on L5',
   'l5-s1-grade-2': 'Lateral, L5 forward on S1',
   'l1-wedge': 'Lateral, L1 lower in front',
   'normal-implant': 'Lateral with metal',
@@ -39,6 +40,8 @@ export type FilmRoom = {
     readonly patient: WithId<Patient>;
     readonly order?: WithId<ServiceRequest>;
     readonly storedFirst?: (studyUid: string) => void;
+    /** Taken so long ago, and only now brought here. */
+    readonly takenDaysAgo?: number;
   }): Promise<ArrivedFilm>;
   templateOf(id: string): Uint8Array | undefined;
 };
@@ -58,8 +61,8 @@ export function filmRoom(options: {
   return {
     choices: ids.map((id) => ({ id, name: names[id] ?? id })),
     templateOf: (id) => (ids.includes(id) ? new Uint8Array(readFileSync(join(folder, `${id}.dcm`))) : undefined),
-    async arrive({ template, patient, order, storedFirst }) {
-      const now = new Date();
+    async arrive({ template, patient, order, storedFirst, takenDaysAgo = 0 }) {
+      const now = new Date(Date.now() - takenDaysAgo * 86_400_000);
       const accession = (order && identifierIn(order, accessionSystem)) ?? newAccession();
       const uids = { studyUid: newUid(), seriesUid: newUid(), sopUid: newUid() };
       const file = stamped(template, { ...uids, patient, accession, now, ...(order === undefined ? {} : { order }) });

@@ -25,15 +25,7 @@ export function orderOf(form: OrderForm, status: 'draft' | 'active'): WithId<Ser
   return {
     resourceType: 'ServiceRequest',
     id: form.id,
-    identifier: [
-      {
-        type: {
-          coding: [{ system: 'http://terminology.hl7.org/CodeSystem/v2-0203', code: 'ACSN', display: 'Accession ID' }],
-        },
-        system: accessionSystem,
-        value: form.accession,
-      },
-    ],
+    identifier: [accessionOf(form.accession)],
     status,
     intent: 'order',
     ...(form.priority === undefined ? {} : { priority: form.priority }),
@@ -46,6 +38,46 @@ export function orderOf(form: OrderForm, status: 'draft' | 'active'): WithId<Ser
     ...(form.reason === '' ? {} : { reasonCode: [{ text: form.reason }] }),
   };
 }
+
+/** A suggestion that somebody accepted: a draft of this hospital's own, with its number, which nobody has signed. */
+export function draftOf(
+  proposed: ServiceRequest,
+  { patient, encounter }: { readonly patient: string; readonly encounter?: string },
+): WithId<ServiceRequest> {
+  const { category, code, reasonCode, bodySite, note } = proposed;
+  return {
+    resourceType: 'ServiceRequest',
+    id: newOrderId(),
+    identifier: [accessionOf(newAccession())],
+    status: 'draft',
+    intent: 'proposal',
+    ...(category === undefined ? {} : { category }),
+    ...(code === undefined ? {} : { code }),
+    ...(bodySite === undefined ? {} : { bodySite }),
+    ...(reasonCode === undefined ? {} : { reasonCode }),
+    ...(note === undefined ? {} : { note }),
+    subject: { reference: `Patient/${patient}` },
+    ...(encounter === undefined ? {} : { encounter: { reference: `Encounter/${encounter}` } }),
+    authoredOn: new Date().toISOString(),
+  };
+}
+
+/** Signed: from now on it is this person's order. */
+export const signed = (draft: WithId<ServiceRequest>, requester: OrderForm['requester']): WithId<ServiceRequest> => ({
+  ...draft,
+  status: 'active',
+  intent: 'order',
+  authoredOn: new Date().toISOString(),
+  requester,
+});
+
+const accessionOf = (value: string) => ({
+  type: {
+    coding: [{ system: 'http://terminology.hl7.org/CodeSystem/v2-0203', code: 'ACSN', display: 'Accession ID' }],
+  },
+  system: accessionSystem,
+  value,
+});
 
 /** `draftOrders` of order-select and order-sign. */
 export const draftBundle = (order: ServiceRequest): Bundle => ({

@@ -348,3 +348,72 @@ test('with a data folder, charts and films outlive the hospital', async () => {
     rmSync(dataDir, { recursive: true, force: true });
   }
 });
+
+describe('a suggestion that is accepted', () => {
+  const suggestion = { uuid: '7d1f1f0e-6b4c-8d3f-9d0c-0b5e8b1f2c12', label: 'Draft an order: flexion views' };
+  const resource = (patient = 'patient-brandt', fields: object = {}) => ({
+    resourceType: 'ServiceRequest',
+    status: 'draft',
+    intent: 'proposal',
+    category: [{ coding: [{ system: 'http://snomed.info/sct', code: '363679005' }] }],
+    code: { coding: [{ system: 'http://loinc.org', code: '24971-4' }], text: 'Flexion and extension views' },
+    subject: { reference: `Patient/${patient}` },
+    reasonCode: [{ text: 'Suspected slip (AI finding, not yet reviewed)' }],
+    ...fields,
+  });
+  const accept = (given: object = resource()) =>
+    post('/patients/patient-brandt/suggestions', {
+      service: 'test-patient-view',
+      card: card.uuid,
+      suggestion: suggestion.uuid,
+      actions: [{ type: 'create', resource: given }],
+    });
+
+  test('is a draft in the chart, and the service is told; nothing is ordered until somebody signs', async () => {
+    offerServices(() => []);
+    const { status, body } = await accept();
+    expect(status).toBe(201);
+    const [told] = calls('/cds-services/test-patient-view/feedback');
+    expect((told!.body as { feedback: unknown[] }).feedback).toMatchObject([
+      { card: card.uuid, outcome: 'accepted', acceptedSuggestions: [{ id: suggestion.uuid }] },
+    ]);
+    const [draft] = body['drafts'] as string[];
+    const id = draft!.replace('ServiceRequest/', '');
+    const order = async () => (await chart('patient-brandt')).orders.find((one) => one.id === id)!;
+    expect(await order()).toMatchObject({ status: 'draft', by: '', name: 'Flexion and extension views' });
+    expect((await order()).accession).toMatch(/^RG/);
+
+    const signed = await post(`/patients/patient-brandt/drafts/${id}/sign`, {});
+    expect(signed.status).toBe(201);
+    expect(await order()).toMatchObject({ status: 'active', by: expect.stringContaining('Vasquez') });
+    const [asked] = calls('/cds-services/test-order-sign');
+    expect(JSON.stringify(asked!.body)).toContain(id);
+    // Signed is signed.
+    expect((await post(`/patients/patient-brandt/drafts/${id}/sign`, {})).status).toBe(409);
+    expect((await post(`/patients/patient-brandt/drafts/${id}/discard`, {})).status).toBe(409);
+  });
+
+  test('shows the cards of signing first, and can be discarded', async () => {
+    offerServices((heard) => (heard.path.endsWith('order-sign') ? [card] : []));
+    const id = ((await accept()).body['drafts'] as string[])[0]!.replace('ServiceRequest/', '');
+    expect((await post(`/patients/patient-brandt/drafts/${id}/sign`, {})).body).toMatchObject({ signed: false });
+    expect((await post(`/patients/patient-brandt/drafts/${id}/discard`, {})).body).toEqual({ discarded: true });
+    expect((await chart('patient-brandt')).orders.find((one) => one.id === id)!.status).toBe('revoked');
+  });
+
+  test('is refused for another patient, and for what is no draft', async () => {
+    offerServices(() => []);
+    expect((await accept(resource('patient-haddad'))).status).toBe(409);
+    expect((await accept(resource('patient-brandt', { status: 'active' }))).status).toBe(400);
+    expect((await accept({ ...resource(), resourceType: 'MedicationRequest' })).status).toBe(400);
+    expect((await chart('patient-brandt')).orders.filter(({ status }) => status === 'draft')).toEqual([]);
+  });
+});
+
+test('a film may have been taken long before it comes', async () => {
+  const { body } = await post('/films', { patient: 'patient-brandt', film: 'normal', takenDaysAgo: 400 });
+  const { studies } = await chart('patient-brandt');
+  const days = (Date.now() - Date.parse(studies.find(({ uid }) => uid === body['studyUid'])!.startedAt)) / 86_400_000;
+  expect(days).toBeGreaterThan(399);
+  expect(days).toBeLessThan(401);
+});

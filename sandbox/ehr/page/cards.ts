@@ -4,7 +4,11 @@ import { h, say } from './dom.ts';
 import { markdown } from './markdown.ts';
 import { ask } from './server.ts';
 
+type Suggestion = NonNullable<Card['suggestions']>[number];
+
 export type CardActions = {
+  /** Makes drafts of what a card suggests; absent where drafts have no place. */
+  readonly accept?: (service: string, card: Card, suggestion: Suggestion) => Promise<void>;
   /** Opens the app inside the chart. */
   readonly launch: (link: CardLink) => void;
   /** A card was put aside. */
@@ -49,6 +53,7 @@ function cardView(service: string, card: Card, actions: CardActions): HTMLElemen
           card.links.map((link) => linkView(service, card, link, actions)),
         ),
     card.detail === undefined ? null : markdown(card.detail),
+    suggestionList(service, card, actions),
     dismissButton(service, card, actions),
     h('p', { class: 'source' }, 'From ', sourceView(card)),
   );
@@ -58,6 +63,35 @@ function cardView(service: string, card: Card, actions: CardActions): HTMLElemen
 function sourceView({ source }: Card): Node {
   if (source.url === undefined || !/^https?:/.test(source.url)) return document.createTextNode(source.label);
   return h('a', { href: source.url, target: '_blank', rel: 'noopener noreferrer' }, source.label);
+}
+
+/** Below the words that give the reason: an order is not the first thing to do with a card. */
+function suggestionList(service: string, card: Card, { accept }: CardActions): Node | null {
+  if (accept === undefined || card.uuid === undefined || card.suggestions === undefined) return null;
+  const creating = card.suggestions.filter(
+    ({ uuid, actions = [] }) =>
+      uuid !== undefined && actions.length > 0 && actions.every(({ type }) => type === 'create'),
+  );
+  return h(
+    'ul',
+    { class: 'suggestions' },
+    creating.map((suggestion) => {
+      const button = h(
+        'button',
+        {
+          type: 'button',
+          'data-suggestion': suggestion.uuid,
+          'data-focus': `suggestion-${suggestion.uuid}`,
+          onclick: () => {
+            button.disabled = true;
+            void accept(service, card, suggestion).finally(() => (button.disabled = false));
+          },
+        },
+        suggestion.label,
+      );
+      return h('li', {}, button);
+    }),
+  );
 }
 
 function linkView(service: string, card: Card, link: CardLink, actions: CardActions): Node {

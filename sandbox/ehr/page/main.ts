@@ -1,5 +1,6 @@
 /** The EHR page: which chart is open, what has changed in it, and when decision support is asked. */
 import type {
+  Card,
   CardLink,
   ChartView,
   HospitalEvent,
@@ -21,6 +22,7 @@ import { ask, listen, NotDone } from './server.ts';
 
 const byId = (id: string): HTMLElement => document.getElementById(id)!;
 const setting = await ask<Setting>('/setting');
+type Suggestion = NonNullable<Card['suggestions']>[number];
 let rows: readonly PatientRow[] = [];
 let open:
   | {
@@ -88,7 +90,7 @@ function drawOrders(): void {
   if (open === undefined) return;
   redraw(
     open.places.orders,
-    orderList(open.chart.orders, setting, { filmArrives, launch, changed: () => void refreshChart() }),
+    orderList(open.chart, setting, { filmArrives, launch, changed: () => void refreshChart() }),
   );
 }
 
@@ -129,9 +131,22 @@ function drawCards(): void {
     open.services = undefined;
     void askForCards();
   };
-  const cards = services === undefined ? [] : cardList(services, { launch, dismissed });
+  const cards = services === undefined ? [] : cardList(services, { launch, dismissed, accept });
   const empty = services === undefined ? 'Decision support is being asked.' : 'Nothing to point out in this chart.';
   redraw(places.cards, cards.length > 0 ? cards : h('p', { class: 'empty' }, empty));
+}
+
+async function accept(service: string, card: Card, { uuid, actions = [] }: Suggestion): Promise<void> {
+  if (open === undefined) return;
+  const { id } = open;
+  await telling(async () => {
+    const made = actions.map(({ type, resource }) => ({ type, resource }));
+    await ask(`/patients/${id}/suggestions`, { service, card: card.uuid, suggestion: uuid, actions: made });
+    say('A draft order is in the chart. Nothing is ordered until it is signed.');
+    await refreshChart();
+    await askForCards();
+    document.querySelector('.orders .chip.draft')?.scrollIntoView({ block: 'nearest' });
+  });
 }
 
 const waiting = (): boolean =>

@@ -18,7 +18,14 @@ export type OrderActions = Pick<CardActions, 'launch'> & {
   readonly changed: () => void;
 };
 
-export function orderList(orders: readonly OrderView[], setting: Setting, actions: OrderActions): HTMLElement {
+const standings: Readonly<Record<string, readonly [tone: string, text: string]>> = {
+  active: ['waiting', 'Waiting for the film'],
+  draft: ['draft', 'Draft, not signed'],
+};
+
+export function orderList(chart: ChartView, setting: Setting, actions: OrderActions): HTMLElement {
+  // What was discarded is no order; it stays in the chart's history.
+  const orders = chart.orders.filter(({ status }) => status !== 'revoked');
   if (orders.length === 0) return h('p', { class: 'empty' }, 'No orders yet.');
   return h(
     'ul',
@@ -27,17 +34,7 @@ export function orderList(orders: readonly OrderView[], setting: Setting, action
       h(
         'li',
         { 'data-order': order.id },
-        h(
-          'p',
-          {},
-          h('strong', {}, order.name),
-          ' ',
-          h(
-            'span',
-            { class: `chip ${order.status === 'active' ? 'waiting' : 'plain'}` },
-            order.status === 'active' ? 'Waiting for the film' : 'Film has arrived',
-          ),
-        ),
+        h('p', {}, h('strong', {}, order.name), ' ', standing(order)),
         h(
           'p',
           { class: 'facts' },
@@ -46,9 +43,55 @@ export function orderList(orders: readonly OrderView[], setting: Setting, action
             .join(' · '),
         ),
         order.status === 'active' ? filmForm(order.id, setting, (film) => actions.filmArrives(film, order.id)) : null,
+        order.status === 'draft' ? draftForm(chart.patient.id, order, actions) : null,
       ),
     ),
   );
+}
+
+function standing({ status }: OrderView): HTMLElement {
+  const [tone, text] = standings[status] ?? ['plain', 'Film has arrived'];
+  return h('span', { class: `chip ${tone}` }, text);
+}
+
+/** A draft that came of a card: signed or discarded, by a person. */
+function draftForm(patient: string, order: OrderView, actions: OrderActions): HTMLElement {
+  const cards = h('div', { class: 'order-cards', 'aria-live': 'polite' });
+  const problem = h('p', { class: 'problem', role: 'alert' });
+  let cardsSeen = false;
+  const sign = h(
+    'button',
+    { type: 'button', class: 'primary', 'data-focus': `sign-${order.id}`, onclick: () => void act('sign') },
+    'Sign order',
+  );
+  const discard = h(
+    'button',
+    { type: 'button', 'data-focus': `discard-${order.id}`, onclick: () => void act('discard') },
+    'Discard draft',
+  );
+  async function act(what: 'sign' | 'discard'): Promise<void> {
+    sign.disabled = discard.disabled = true;
+    try {
+      const answer = await ask<{ signed?: boolean; services?: readonly ServiceAnswer[] }>(
+        `/patients/${patient}/drafts/${order.id}/${what}`,
+        { cardsSeen },
+      );
+      if (answer.signed === false) {
+        redraw(cards, cardList(answer.services ?? [], { launch: actions.launch, dismissed: () => redraw(cards) }));
+        cardsSeen = true;
+        sign.textContent = 'Sign order anyway';
+        say('Decision support has something to say before you sign.');
+      } else {
+        say(what === 'sign' ? 'The order is signed.' : 'The draft is discarded.');
+        actions.changed();
+      }
+    } catch (error) {
+      if (!(error instanceof NotDone)) throw error;
+      problem.textContent = error.message;
+    }
+    sign.disabled = discard.disabled = false;
+  }
+  return h('div', { class: 'draft' }, cards, problem, h('div', { class: 'actions' }, sign, discard));
 }
 
 /** The form keeps itself while the chart around it is redrawn. */
