@@ -35,9 +35,10 @@ Examples:
     const service = { ...env, ...(await receiversOf(env)) };
     const [hospital] = await Promise.all([startHospital(env), buildApp()]);
     try {
-      await runService(service, { web: true, work: true }, (url) =>
-        announce(io, values.json ?? false, url, env, performance.now() - started),
-      );
+      await runService(service, { web: true, work: true }, (url) => {
+        announce(io, values.json ?? false, url, env, performance.now() - started);
+        hospital.send('films on record');
+      });
     } finally {
       await stopHospital(hospital);
     }
@@ -160,7 +161,8 @@ Wetread is ready (${(milliseconds / 1000).toFixed(1)} s)
   Demo hospital   ${hospital}/
   Service         ${service}/cds-services
 
-Open the demo hospital, choose a patient, sign an order for a lumbar film, and let the film arrive.
+Open the demo hospital. Maria Lindqvist has an earlier film and one of today, Hannelore Brandt fell: their films
+are being read. Of anybody else: sign an order for a lumbar film, and let the film arrive.
 Films can be sent here as well: npm run wetread -- send --help
 Ctrl+C stops everything.
 `);

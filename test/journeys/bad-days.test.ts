@@ -1,12 +1,13 @@
 /** Bad days: damaged films, wrong views, an archive or a chart that fails, a model that is killed. Each ends in a clear state; nothing is lost, nothing doubled. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { packsCalled } from '../support/packs.ts';
 import { eventually, openWorld, type World } from './world.ts';
 
 describe('a bad day', () => {
   let world: World;
   beforeAll(async () => {
-    world = await openWorld();
+    world = await openWorld({ WETREAD_MODELS_DIR: packsCalled('lumbar-landmarks') });
     await world.startService();
   });
   afterEach(() => world.faults({ archive: null, fhir: null }));

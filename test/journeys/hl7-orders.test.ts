@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mllpClient } from '../../src/hl7/mllp-client.ts';
 import { orm, oru } from '../events/hl7-messages.ts';
+import { packsCalled } from '../support/packs.ts';
 import { eventually, freePort, openWorld, type Film, type World } from './world.ts';
 
 let world: World;
@@ -10,6 +11,7 @@ beforeAll(async () => {
   port = await freePort();
   // Nobody else tells of studies: no subscription, no polling.
   world = await openWorld({
+    WETREAD_MODELS_DIR: packsCalled('lumbar-landmarks'),
     WETREAD_HL7_PORT: String(port),
     WETREAD_HL7_SENDERS: 'RIS@MAIN,PACS@MAIN',
     WETREAD_SUBSCRIPTION_TOPIC: '',

@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { withElements } from '../../sandbox/dicom/part10.ts';
 import { multipartOf } from '../support/dicomweb-server.ts';
+import { packsCalled } from '../support/packs.ts';
 import { eventually, openWorld, type World } from './world.ts';
 
 let world: World;
 beforeAll(async () => {
-  world = await openWorld();
+  world = await openWorld({ WETREAD_MODELS_DIR: packsCalled('lumbar-landmarks') });
   await world.startService();
 });
 afterAll(() => world?.close());

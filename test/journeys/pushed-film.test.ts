@@ -9,6 +9,7 @@ import { withElements } from '../../sandbox/dicom/part10.ts';
 import { browserInstalled, openBrowser } from '../support/browser.ts';
 import { haveTools, runTool } from '../support/dicom-tools.ts';
 import { wetread } from '../support/wetread.ts';
+import { packsCalled } from '../support/packs.ts';
 import { cardWith, openApp, openChart } from './clinician.ts';
 import { eventually, freePort, openWorld, type World } from './world.ts';
 
@@ -30,6 +31,7 @@ describe('films that are sent', () => {
     dimsePort = await freePort();
     copies = mkdtempSync(join(tmpdir(), 'wetread-copies-'));
     world = await openWorld({
+      WETREAD_MODELS_DIR: packsCalled('lumbar-landmarks'),
       // Not set: there is nothing to ask.
       WETREAD_DICOMWEB_URL: '',
       WETREAD_STOW_SECRET: secret,

@@ -1,6 +1,7 @@
 /** kill -9 at random moments: every study ends with exactly one report. */
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { packsCalled } from '../support/packs.ts';
 import { eventually, openWorld, type Film, type World } from './world.ts';
 
 const patients = ['patient-brandt', 'patient-castellano', 'patient-haddad', 'patient-lindqvist', 'patient-okafor'];
@@ -10,7 +11,7 @@ const deaths = 20;
 describe('a service that is killed again and again', () => {
   let world: World;
   beforeAll(async () => {
-    world = await openWorld({ WETREAD_RETRY_LIMIT: '40' });
+    world = await openWorld({ WETREAD_MODELS_DIR: packsCalled('lumbar-landmarks'), WETREAD_RETRY_LIMIT: '40' });
     await world.startService();
   });
   afterAll(() => world.close());

@@ -1,12 +1,14 @@
 /** A film ordered through a worklist: the service claims the workitem, reads the film, reports, and says that it is done. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { JsonDataset } from '../../sandbox/dicom/part10.ts';
+import { packsCalled } from '../support/packs.ts';
 import { eventually, openWorld, type World } from './world.ts';
 
 let world: World;
 beforeAll(async () => {
   // No other road: without the worklist nobody would hear of the film.
   world = await openWorld({
+    WETREAD_MODELS_DIR: packsCalled('lumbar-landmarks'),
     WETREAD_SUBSCRIPTION_TOPIC: '',
     WETREAD_POLL_SECONDS: '0',
     WETREAD_UPS_STATION: 'WETREAD^99HOSP',

@@ -39,7 +39,7 @@ export type World = {
   readonly servicePid: number;
   /** What the service wrote on standard error. */
   log(): string;
-  arrive(patient: string, film: string, order?: string): Promise<Film>;
+  arrive(patient: string, film: string, order?: string, takenDaysAgo?: number): Promise<Film>;
   cards(patient: string): Promise<WireCard[]>;
   ehr<Answer>(path: string, body?: unknown): Promise<Answer>;
   faults(faults: Faults): Promise<void>;
@@ -120,7 +120,8 @@ export async function openWorld(environment: NodeJS.ProcessEnv = {}): Promise<Wo
       child.kill(signal);
       return ended;
     },
-    arrive: (patient, film, order) => world.ehr<Film>('films', { patient, film, ...(order && { order }) }),
+    arrive: (patient, film, order, takenDaysAgo = 0) =>
+      world.ehr<Film>('films', { patient, film, takenDaysAgo, ...(order && { order }) }),
     async cards(patient) {
       const { services } = await world.ehr<{ services: { cards: WireCard[]; error?: unknown }[] }>(
         `patients/${patient}/hooks/patient-view`,
