@@ -1,10 +1,11 @@
-"""Four cohorts of vertebrae from phantoms, cropped by corners that err as the corner finder's do.
+"""Five cohorts of vertebrae from phantoms, cropped by corners that err as the corner finder's do.
 
-    python -m training.vertebral_fracture.cohorts OUT --ct ct.npz            renders all cohorts, resumable
+    python -m training.vertebral_fracture.cohorts OUT --ct ct.npz --volumes volumes.npz      renders all, resumable
     python -m training.vertebral_fracture.cohorts OUT --cohorts train --films 200
 
 A film is a patient. `train` and `internal` come from the training generators with different seeds, `external` from
-generator C, `prospective` from the training generators with fewer fractures and another machine's exposure.
+generator C, `prospective` from the training generators with fewer fractures and another machine's exposure, `deformed-ct` from two real CTs
+whose bodies were broken in space (generator V, which nothing of this model was trained on).
 """
 
 import argparse
@@ -17,6 +18,7 @@ import cv2
 import numpy as np
 
 from ..phantoms.ct_tissue import Projections
+from ..phantoms.ct_volumes import DeformedProjections
 from ..phantoms.generator import Setting, generator_hash, render
 from ..phantoms.geometry import FRONT_TO_BACK_HEIGHT, LANDMARKS
 from .crops import crop_of, mask_of
@@ -45,6 +47,7 @@ COHORTS = {
     "internal": Cohort("ABDT", 7_300_000, 130, 0.66),
     "external": Cohort("C", 8_600_000, 220, 0.66),
     "prospective": Cohort("ABDT", 8_400_000, 92, 0.3, other_exposure=True),
+    "deformed-ct": Cohort("V", 8_900_000, 120, 0.0),
 }
 TUNING = {"tuning": Cohort("ABD", 3_000_000, 240, 1.0, crowded=True)}
 
@@ -128,13 +131,14 @@ def heights(level, corners, bodies, shape):
 HEIGHTS = ["ratio against the level's normal", "front / depth", "back / depth", "front / neighbours", "back / neighbours"]
 
 
-def vertebrae_of(seed, cohort, version, projections, kinds):
+def vertebrae_of(seed, cohort, version, kinds, projections=None, volumes=None):
     """The vertebrae of one film: crop, corners in it, class and what else is known."""
     rng = np.random.default_rng([seed, 77])
     fractures = draw_many(rng, kinds) if cohort.crowded else draw_fractures(rng, cohort.fractured, kinds)
     clean = bool(rng.uniform() < 0.6)  # most films have no rulings, seams or letters
     setting = Setting(fractures=fractures, implants=0.08, variant="usual", clean=clean)
-    film = render(seed, version, *PIXELS[int(rng.integers(0, 2))], setting, projections)
+    film = render(seed, version, *PIXELS[int(rng.integers(0, 2))], setting, projections, volumes)
+    fractures = film.spine.fractures  # V draws its own
     image = exposed(film.image, rng) if cohort.other_exposure else film.image
     truth = bodies_of(film.landmarks)
     seen = [level for level in LEVEL_SHARE if level in truth and in_view(truth[level], image.shape)]
@@ -143,7 +147,9 @@ def vertebrae_of(seed, cohort, version, projections, kinds):
         crop, corners = crop_of(image, noisy[level])
         if crop[mask_of(corners)].std() < LEAST_SPREAD:
             continue
-        kind, loss = film.spine.fractures.get(level, ("none", 0.0))
+        kind, loss = fractures.get(level, ("none", 0.0))
+        if kind != "none" and loss < KINDS[kind][1]:  # V draws milder ones, too
+            continue
         yield {
             "crop": crop, "corners": corners, "class": CLASSES.get(kind, 0), "kind": kind, "loss": loss, "level": level,
             "patient": seed, "version": version, "heights": heights(level, noisy[level], noisy, image.shape),
@@ -179,15 +185,19 @@ def main():
     arguments.add_argument("--films", type=int, help="instead of each cohort's own number")
     arguments.add_argument("--share", type=float, default=1.0, help="of each cohort's films")
     arguments.add_argument("--ct", type=Path, help="projections made by training.phantoms.ct_tissue, for version T")
+    arguments.add_argument("--volumes", type=Path, help="made by training.phantoms.ct_volumes, for version V")
     arguments.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     options = arguments.parse_args()
     cv2.setNumThreads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     projections = Projections.load(options.ct) if options.ct else None
+    volumes = DeformedProjections.load(options.volumes) if options.volumes else None
     for name in options.cohorts:
         cohort = {**COHORTS, **TUNING}[name]
         films = options.films or int(cohort.films * options.share)
         versions = cohort.versions if projections else cohort.versions.replace("T", "")
+        if versions == "V" and volumes is None:
+            continue
         for start in range(0, films, 40):
             path = options.out / f"{name}-{start:05d}.npz"
             if path.exists():
@@ -195,7 +205,7 @@ def main():
             rows = []
             for index in range(start, min(start + 40, films)):
                 version = versions[index % len(versions)]
-                rows += vertebrae_of(cohort.first + index, cohort, version, projections, options.kinds)
+                rows += vertebrae_of(cohort.first + index, cohort, version, options.kinds, projections, volumes)
             save(path, rows, generator=generator_hash())
             print(f"{path.name}: {len(rows)} vertebrae", flush=True)
         columns, identity = load(options.out, name)

@@ -62,6 +62,8 @@ def main():
     arguments.add_argument("--backbone", nargs="+", default=[], help="name=file.onnx")
     options = arguments.parse_args()
     for name in cohorts.COHORTS:
+        if not any(Path(options.folder).glob(f"{name}-*.npz")):
+            continue
         columns, identity = cohorts.load(options.folder, name)
         radiomics_for(options.folder, name, columns, identity)
         for pair in options.backbone:

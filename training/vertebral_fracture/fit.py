@@ -58,6 +58,9 @@ class Fitted:
 def tables(folder, backbones):
     out, names = {}, None
     for name in cohorts.COHORTS:
+        if not any(Path(folder).glob(f"{name}-*.npz")):
+            print(f"{name}: not rendered, left out")
+            continue
         columns, identity = cohorts.load(folder, name)
         radiomics = features.radiomics_for(folder, name, columns, identity)
         deep = {key: features.deep_for(folder, name, columns, identity, path) for key, path in backbones.items()}
@@ -68,6 +71,11 @@ def tables(folder, backbones):
     return out, names
 
 
+def found_later(found):
+    """The cohorts that nothing is fitted on."""
+    return [name for name in found if name != "train"]
+
+
 def matrix(table, kind, backbone=None):
     if kind == "heights":
         return table.heights
@@ -75,9 +83,10 @@ def matrix(table, kind, backbone=None):
     return np.concatenate(parts["radiomics"] + parts["deep"] if kind == "fused" else parts[kind], 1).astype(float)
 
 
-def fit(values, classes, patients):
+def fit(values, classes, patients, strength=None):
     selection = select(values, classes, patients)
-    strength = strength_of(values, classes, patients, selection.alpha)
+    if strength is None:
+        strength = strength_of(values, classes, patients, selection.alpha)
     model = logistic(strength).fit(selection.standardised(values), classes)
     return Fitted(selection, model.coef_, model.intercept_, strength)
 
@@ -129,8 +138,8 @@ def names_of(radiomics_names, deep_width):
     return [f"radiomics.{name}" for name in radiomics_names] + [f"deep.{index}" for index in range(deep_width)]
 
 
-def ablation(found, shipped):
-    """Radiomics alone, deep alone, both, and the rule on heights, each with its own selection."""
+def ablation(found, shipped, strength):
+    """Radiomics alone, deep alone, both, and the rule on heights, each with its own selection, all of one ridge."""
     train = found["train"]
     out, kept = {}, {}
     rows = [("radiomics only", "radiomics", None), ("heights only (baseline)", "heights", None)]
@@ -139,7 +148,7 @@ def ablation(found, shipped):
     print("\nmacro AUC by what is known of a vertebra: SYNTHETIC")
     for title, kind, backbone in rows:
         values = matrix(train, kind, backbone)
-        model = fit_heights(values, train.classes) if kind == "heights" else fit(values, train.classes, train.patients)
+        model = fit_heights(values, train.classes) if kind == "heights" else fit(values, train.classes, train.patients, strength)
         kept[title] = model
         out[title] = {"features": len(model.selection.chosen)}
         for name, table in found.items():
@@ -147,7 +156,7 @@ def ablation(found, shipped):
                 continue
             probability = model.probability(matrix(table, kind, backbone))
             out[title][name] = interval(
-                table.patients, lambda r, p=probability, t=table: macro_auc(p[r], t.classes[r])
+                table.patients, lambda r, p=probability, t=table: macro_auc(p[r], t.classes[r]), draws=500
             )
         line = "; ".join(f"{name} {figure(value)}" for name, value in out[title].items() if name != "features")
         mark = " *" if title == f"fused, {shipped}" else ""
@@ -162,7 +171,7 @@ def between_pretrainings(found, kept):
     print("\nDeLong between pretrainings: SYNTHETIC")
     for other in others:
         for kind in ("deep only", "fused"):
-            for name in ("internal", "external", "prospective"):
+            for name in found_later(found):
                 table = found[name]
                 key = "deep" if kind == "deep only" else "fused"
                 ours, theirs = (
@@ -258,14 +267,14 @@ def main():
     for place, column in enumerate(model.selection.chosen):
         weights = " ".join(f"{w:+.2f}" for w in model.coefficients[:, place])
         print(f"  {names[column]}: {weights}")
-    report = {"kind": "synthetic", "identity": identity, "chosen": [names[c] for c in model.selection.chosen], "cohorts": {}}
+    report = {"kind": "synthetic", "identity": identity, "candidates": values.shape[1], "chosen": [names[c] for c in model.selection.chosen], "cohorts": {}}
     compared, out_of_fold = eight_compared(values, train, model.selection.alpha)
     report["classifiers"] = compared
     threshold = suspicion_threshold(out_of_fold, train.classes)
     report["threshold"] = threshold
     report["cohorts"]["train, out of fold"] = report_cohort(out_of_fold, train.classes, train.patients)
     print_cohort("train, out of fold", report["cohorts"]["train, out of fold"])
-    for name in ("internal", "external", "prospective"):
+    for name in found_later(found):
         table = found[name]
         probability = model.probability(matrix(table, "fused", options.ship))
         report["cohorts"][name] = report_cohort(probability, table.classes, table.patients)
@@ -277,7 +286,7 @@ def main():
     if options.model:
         options.model.write_text(json.dumps(written(model, names, values, identity, threshold), indent=1) + "\n")
     if not options.quick:
-        report["ablation"], kept = ablation(found, options.ship)
+        report["ablation"], kept = ablation(found, options.ship, model.strength)
         report["pretrainings"] = between_pretrainings(found, kept)
     if options.report:
         options.report.write_text(json.dumps(report, indent=1) + "\n")
