@@ -5,13 +5,15 @@
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { MessageChannel, Worker } from 'node:worker_threads';
 import { readDataset } from '../src/dicom/dataset.ts';
-import { decoderPool } from '../src/dicom/decoder-pool.ts';
+import type { StripDecoder } from '../src/dicom/decode/frame.ts';
 import { decodePixels } from '../src/dicom/decode/index.ts';
 import { hashOf } from '../src/dicom/describe.ts';
-import { silentLogger } from '../src/domain/log.ts';
+import type { DecodeOrder } from '../src/dicom/decoder-worker.ts';
+import { stripDecoderAt } from '../src/dicom/strip-port.ts';
 import { fragmentsOf, part10 } from './part10.ts';
 import type { BenchRow } from './row.ts';
 
@@ -29,11 +31,8 @@ type Case = {
   readonly encode: Tool | ((film: Film) => Promise<Uint8Array>);
   readonly judge: Tool | undefined;
   readonly lossless: boolean;
-  /**
-   * By the service's decoding threads, of which a film alone gets several: the file is copied to them, and its grey values come back
-   * with the pixels. Elsewhere it is the codec on the thread that calls it.
-   */
-  readonly byPool?: true;
+  /** With threads lent, as the decoder pool lends a film alone those that have nothing to do. Elsewhere one thread does it. */
+  readonly lent?: true;
   /** For comparison only. */
   readonly aside?: true;
 };
@@ -112,12 +111,12 @@ const cases: readonly Case[] = [
     lossless: false,
   },
   {
-    name: "JPEG 2000 lossless, by the service's threads",
+    name: 'JPEG 2000 lossless, on as many threads as the service lends',
     bits: 16,
     encode: (from, to) => ['gdcmconv', '--j2k', from, to],
     judge: raw,
     lossless: true,
-    byPool: true,
+    lent: true,
   },
   {
     name: 'JPEG 2000 lossy',
@@ -152,7 +151,7 @@ export async function benchDecoders(): Promise<BenchRow[]> {
 }
 
 async function measured(
-  { name, encode, judge, lossless, aside, byPool }: Case,
+  { name, encode, judge, lossless, aside, lent }: Case,
   from: Film,
   folder: string,
 ): Promise<BenchRow> {
@@ -165,11 +164,9 @@ async function measured(
   if (made instanceof Uint8Array) writeFileSync(path, made);
   else run(made as readonly [string, ...string[]]);
 
-  const pool = byPool && decoderPool({ logger: silentLogger });
-  const decode = async () =>
-    pool === undefined
-      ? decodePixels(readDataset(readFileSync(path), { maxBytes }), maxBytes)
-      : (await pool.decode(readFileSync(path))).pixels;
+  const threads = lent === undefined ? [] : lentThreads();
+  const others = threads.map(({ decoder }) => decoder);
+  const decode = () => decodePixels(readDataset(readFileSync(path), { maxBytes }), maxBytes, others);
   const first = await decode();
   const exact = hashOf(first) === hashOf({ values: from.values });
   if (lossless && !exact) throw new Error(`${name}: not the film's pixels`);
@@ -185,7 +182,7 @@ async function measured(
     run([program, ...args]);
     theirs.push(performance.now() - begun);
   }
-  await pool?.close();
+  await Promise.all(threads.map(({ end }) => end()));
   const value = median(ours);
   const label = `decode ${name}`;
   if (judge === undefined) return { name: `${label} (no Debian tool decodes it)`, value, unit: 'ms' };
@@ -200,6 +197,21 @@ async function measured(
     ratio,
     ...(aside === true ? {} : { target: `≤ × ${limit}`, pass: ratio <= limit }),
   };
+}
+
+/** The service's own decoding threads beside this one: four at most in all, one for each core (src/dicom/decoder-pool.ts). */
+function lentThreads(): { decoder: StripDecoder; end: () => Promise<unknown> }[] {
+  return Array.from({ length: Math.min(4, availableParallelism()) - 1 }, (_, loan) => {
+    const worker = new Worker(new URL('../src/dicom/decoder-worker.ts', import.meta.url), {
+      workerData: { maxInstanceBytes: maxBytes },
+      stdout: true,
+      stderr: true,
+    });
+    const { port1, port2 } = new MessageChannel();
+    const help: DecodeOrder = { task: 'help', port: port2, loan };
+    worker.postMessage(help, [port2]);
+    return { decoder: stripDecoderAt(port1), end: () => worker.terminate() };
+  });
 }
 
 const median = (numbers: readonly number[]): number =>

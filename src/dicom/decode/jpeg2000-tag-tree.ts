@@ -22,11 +22,11 @@ const sizeOf = (levels: readonly Level[]): number => {
   return from + wide * high;
 };
 
-/** Nodes from the root down to a leaf. */
-function pathOf(levels: readonly Level[], leaf: number): number[] {
+/** The node above a leaf, or the leaf itself on level 0. Asked for every code block and level: no list is made of it. */
+function nodeOf(levels: readonly Level[], leaf: number, up: number): number {
   const { wide } = levels[0] as Level;
-  const [column, row] = [leaf % wide, Math.floor(leaf / wide)];
-  return levels.map((level, up) => level.from + (row >> up) * level.wide + (column >> up)).toReversed();
+  const level = levels[up] as Level;
+  return level.from + (Math.floor(leaf / wide) >> up) * level.wide + ((leaf % wide) >> up);
 }
 
 export type TagTreeReader = {
@@ -42,7 +42,8 @@ export function tagTreeReader(wide: number, high: number): TagTreeReader {
   const lows = new Int32Array(values.length);
   const isUnder = (leaf: number, limit: number, bits: BitReader): boolean => {
     let low = 0;
-    for (const node of pathOf(levels, leaf)) {
+    for (let up = levels.length - 1; up >= 0; up--) {
+      const node = nodeOf(levels, leaf, up);
       low = Math.max(low, lows[node] as number);
       while (low < limit && low < (values[node] as number)) {
         if (bits.bit() === 1) values[node] = low;
@@ -70,13 +71,18 @@ export function tagTreeWriter(wide: number, high: number, leaves: readonly numbe
   const levels = levelsOf(wide, high);
   const values = new Int32Array(sizeOf(levels)).fill(never);
   for (const [leaf, value] of leaves.entries())
-    for (const node of pathOf(levels, leaf)) values[node] = Math.min(values[node] as number, value);
+    for (let up = 0; up < levels.length; up++) {
+      const node = nodeOf(levels, leaf, up);
+      if (value >= (values[node] as number)) break;
+      values[node] = value;
+    }
   const lows = new Int32Array(values.length);
   const told = new Uint8Array(values.length);
   return {
     tell(leaf, limit, bits) {
       let low = 0;
-      for (const node of pathOf(levels, leaf)) {
+      for (let up = levels.length - 1; up >= 0; up--) {
+        const node = nodeOf(levels, leaf, up);
         low = Math.max(low, lows[node] as number);
         while (low < limit) {
           if (low >= (values[node] as number)) {

@@ -64,7 +64,5 @@ async function decodeStrips([own, ...rest]: readonly Strip[], others: readonly S
 
 /** A strip's rows, in memory of their own. */
 export async function decodeStrip({ from, to, codestream }: Strip): Promise<Uint8Array | Uint16Array> {
-  const { info, values } = await decode(codestream);
-  const perRow = info.width * info.componentCount;
-  return values.slice(from * perRow, to * perRow);
+  return (await decode(codestream, { from, to })).values;
 }
