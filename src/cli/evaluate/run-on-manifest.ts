@@ -141,12 +141,7 @@ async function answered(
 }
 
 /** What the model placed outside the changed picture it did not see: that is left out. Boxes change their shape, and go. */
-function carriedBack(
-  told: Answer,
-  variation: Variation,
-  original: GreyImage,
-  { rows, columns }: GreyImage,
-): Answer {
+function carriedBack(told: Answer, variation: Variation, original: GreyImage, { rows, columns }: GreyImage): Answer {
   const { landmarks, ...answer } = { ...told, boxes: [] };
   const seen = Object.entries(landmarks ?? {}).filter(([, [x, y]]) => x >= 0 && y >= 0 && x <= columns && y <= rows);
   const places = seen.map(([name, at]) => [name, [...variation.back(at, original)]]);
@@ -247,13 +242,17 @@ export async function withPictures(report: Report, entrant: Entrant, manifest: M
   if (!wanted) return report;
   const rows = new Map(manifest.rows.map((row) => [row.file, row]));
   const answers = new Map(entrant.answers.map((answer) => [`${answer.file} ${answer.variation ?? ''}`, answer]));
+  let undrawn = 0;
   return withDecoder(readConfig(io.env), async (read) => {
     const draw = async ({ file, why, variation }: WorthALook): Promise<Picture[]> => {
       const row = rows.get(file);
       if (row === undefined) return [];
       // Answers can be evaluated without their pictures at hand.
       const [image] = await read(manifest, row).catch(() => []);
-      if (image === undefined) return [];
+      if (image === undefined) {
+        undrawn += 1;
+        return [];
+      }
       const answer = answers.get(`${file} `);
       const changed = variation === undefined ? undefined : answers.get(`${file} ${variation}`);
       return [{ caption: `${file}: ${why}`, pngBase64: filmSheet(image, row, answer, changed).toString('base64') }];
@@ -265,6 +264,7 @@ export async function withPictures(report: Report, entrant: Entrant, manifest: M
       for (const one of (section.worthALook ?? []).slice(0, limit)) pictures.push(...(await draw(one)));
       sections.push(pictures.length === 0 ? section : { ...section, pictures });
     }
-    return { ...report, sections };
+    const notes = undrawn === 0 ? [] : [`${undrawn} pictures could not be read once more and are not drawn.`];
+    return { ...report, sections, notes: [...report.notes, ...notes] };
   });
 }
