@@ -228,7 +228,27 @@ export function readingStore(parts: {
       await sql.query('update wetread.reading set revision = revision + 1 where reading_id = $1', [reading]);
       await oweOutputs(sql, jobs, reading, outputs);
     }
+    await oweLater(sql, reading);
     return reading;
+  }
+
+  /**
+   * Later films are compared with this one, and what was rejected is no prior: their open reports are written anew. What
+   * somebody has released stays as it was released. Earlier before later, so that two verdicts never wait for each other.
+   */
+  async function oweLater(sql: Sql, reading: ReadingId): Promise<void> {
+    const later = await sql.query<{ reading_id: string }>(
+      `select r.reading_id from wetread.reading here join wetread.study s on s.study_uid = here.study_uid
+         join wetread.study t on t.patient_id = s.patient_id and t.started_at > s.started_at
+         join wetread.reading r on r.study_uid = t.study_uid
+       where here.reading_id = $1 and r.superseded_by is null and r.final_at is null
+       order by t.started_at, r.reading_id for update of r`,
+      [reading],
+    );
+    for (const { reading_id } of later) {
+      await sql.query('update wetread.reading set revision = revision + 1 where reading_id = $1', [reading_id]);
+      await oweOutputs(sql, jobs, reading_id, outputs);
+    }
   }
 
   async function finish(sql: Sql, reading: ReadingId, by: Reviewer): Promise<void> {

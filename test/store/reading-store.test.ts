@@ -5,7 +5,7 @@ import { silentLogger } from '../../src/domain/log.ts';
 import { openStore, type Store } from '../../src/store/open-store.ts';
 import { readingStoreContract } from '../contracts/reading-store.contract.ts';
 import { testDatabase } from '../support/postgres.ts';
-import { anna, arrived, patient, reading, study } from './samples.ts';
+import { anna, arrived, otherPatient, patient, reading, study } from './samples.ts';
 
 let url: string;
 let store: Store;
@@ -40,6 +40,26 @@ describe('the reading store', () => {
     );
     expect(rows).toHaveLength(2);
     expect((await store.counts()).owedOutputs).toBeGreaterThanOrEqual(2);
+  });
+
+  test('owes the open readings of later films anew when a verdict is given: they are compared with this one', async () => {
+    const taken = async (number: number, startedAt: string, of = patient) => {
+      const uid = study(number);
+      await store.register.announce(arrived(uid, { patientId: of }));
+      await store.register.describe({ studyUid: uid, startedAt, modalities: ['DX'] }, { patientId: of });
+      return store.readings.save({ ...reading(uid), patientId: of });
+    };
+    const before = await taken(951, '1999-01-01T09:00:00');
+    const first = await taken(952, '2000-01-01T09:00:00');
+    const later = await taken(953, '2001-01-01T09:00:00');
+    const released = await taken(954, '2002-01-01T09:00:00');
+    const somebodyElses = await taken(955, '2003-01-01T09:00:00', otherPatient);
+    await store.readings.recordVerdict(released.findings[0]!.id, { kind: 'confirmed' }, anna);
+    const ids = [before, first, later, released, somebodyElses].map(({ id }) => id);
+    await sql.query('delete from wetread.owed_output where reading_id = any($1)', [ids]);
+    await store.readings.recordVerdict(first.findings[0]!.id, { kind: 'rejected', reason: 'an overlap' }, anna);
+    const owed = new Set((await store.readings.owedOutputs()).map(({ readingId }) => readingId));
+    expect(ids.filter((id) => owed.has(id))).toEqual([first.id, later.id]);
   });
 
   test('stores the reading, its findings and its debts together or not at all', async () => {
