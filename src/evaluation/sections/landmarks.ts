@@ -40,6 +40,7 @@ export function landmarkSection(
   const named = read.filter((one) => one.named);
   const wrong = read.filter((one) => !one.named);
   const refused = compare(withTruth.filter(({ answer }) => answer.abstained !== undefined));
+  const shown = read.length > 0 ? read : refused;
   return {
     title: 'Landmarks',
     kind,
@@ -70,9 +71,9 @@ export function landmarkSection(
       ...hadTheyBeenRead(withTruth, compare, unit, options),
       ...levelsOff(read, refused),
       {
-        title: 'By landmark',
+        title: read.length > 0 || refused.length === 0 ? 'By landmark' : 'By landmark, had refused pictures been read',
         columns: ['landmark', 'pictures', `mean, ${unit}`, `median, ${unit}`, `95th percentile, ${unit}`],
-        rows: namesIn(read).map((name) => byName(name, read)),
+        rows: namesIn(shown).map((name) => byName(name, shown)),
       },
       ...(wrong.length === 0
         ? []
