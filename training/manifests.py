@@ -88,20 +88,17 @@ def linked(data, out, columns):
     return writer
 
 
-def laterals(data, out):
+def laterals(data, out, seed=3):
+    wanted = (("lumbar_spine", "lateral"), ("thoracic_spine", "lateral"))
+    rows = [row for row in parts_of(data) if (row["part"], row["projection"]) in wanted]
     writer = linked(data, out, [*COLUMNS, *GROUPS])
-    for row in parts_of(data):
-        if (row["part"], row["projection"]) in (("lumbar_spine", "lateral"), ("thoracic_spine", "lateral")):
-            writer.list(
-                f"films/xr-parts/{row['file']}",
-                kind="real",
-                patient=row["study"],
-                **{
-                    "group:part": f"{row['part'].replace('_', ' ')}, {row['projection']}",
-                    # Some of these films were marked by eye and trained on.
-                    "group:training": "held out" if held_out(row["study"], 0.18) else "may be trained on",
-                },
-            )
+    for row in (rows[i] for i in np.random.default_rng(seed).permutation(len(rows))):
+        about = {
+            "group:part": f"{row['part'].replace('_', ' ')}, {row['projection']}",
+            # Some of these films were marked by eye and trained on.
+            "group:training": "held out" if held_out(row["study"], 0.18) else "may be trained on",
+        }
+        writer.list(f"films/xr-parts/{row['file']}", kind="real", patient=row["study"], **about)
     writer.close()
 
 
