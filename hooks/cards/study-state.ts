@@ -95,7 +95,12 @@ function notAssessableCard(study: StudyRecord, open: readonly OpenFinding[], ser
     indicator: 'info',
     source: sourceOf('not-read'),
     detail: paragraphs([
-      bullets(open.map((one) => prose`${capitalised(levelOf(one.finding.site))}: ${explanationOf(one)}`)),
+      // Several models refuse a film for the same reason in the same words; it is told once.
+      bullets(
+        [...new Map(open.map((one) => [`${levelOf(one.finding.site)} ${explanationOf(one)}`, one])).values()].map(
+          (one) => prose`${capitalised(levelOf(one.finding.site))}: ${explanationOf(one)}`,
+        ),
+      ),
       ...[...new Set(open.map(helpFor))].filter((help) => help !== '').map((help) => prose`${help}`),
       prose`What could not be assessed says nothing for or against a finding.`,
       modelParagraph(open[0]!.reading, services),
@@ -129,11 +134,14 @@ function waitingCard(waiting: readonly StudyRecord[], now: Date, services: HookS
     source: sourceOf('pending'),
     detail: paragraphs([
       bullets(
-        waiting.map((study) =>
-          study.state.kind === 'reading' && study.state.attempt > 1
-            ? prose`${capitalised(studyWords(study))}: being tried again (try ${study.state.attempt})`
-            : prose`${capitalised(studyWords(study))}: ${study.state.kind === 'reading' ? 'being read' : 'in the queue'}`,
-        ),
+        waiting.map(({ state: where, ...study }) => {
+          const words = capitalised(studyWords({ state: where, ...study }));
+          if (where.kind === 'pending' && where.lastFailure !== undefined)
+            return prose`${words}: waiting to be tried again. ${explained(where.lastFailure.code).says}`;
+          return where.kind === 'reading' && where.attempt > 1
+            ? prose`${words}: being tried again (try ${where.attempt})`
+            : prose`${words}: ${where.kind === 'reading' ? 'being read' : 'in the queue'}`;
+        }),
       ),
       prose`Open the chart again in a moment. Nothing can be concluded yet.`,
     ]),
