@@ -1,0 +1,78 @@
+/** The summary of the lumbar evaluation looks figures up by their names: every one it asks for must be told by a report. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import type { Answer } from '../../src/evaluation/answers.ts';
+import { evaluate } from '../../src/evaluation/evaluate.ts';
+import { readTruth } from '../../src/evaluation/truth.ts';
+
+type Aim = { readonly step: string; readonly section: string; readonly figure: string };
+
+/** `Aim("phantoms", "Boxes", "F1", "level F1", least=0.93)`; a section may be the constant of the table. */
+function aimsOf(source: string): Aim[] {
+  const rows = source.matchAll(/^ {4}Aim\("([^"]+)", (?:"([^"]+)"|HAD_BEEN_READ), "([^"]+)"/gm);
+  return [...rows].map(([, step, section, figure]) => ({ step: step!, section: section ?? '', figure: figure! }));
+}
+
+const body = { 'L4.posteriorInferior': [0, 40], 'L4.anteriorInferior': [40, 40] } as const;
+const rows = readTruth(
+  [
+    'file,kind,expect,boxes,landmarks,spacing,value:slip-percent@L4/L5,grade:Meyerding@L4/L5',
+    'a.png,real,,L4/L5 1 1 9 9,a,0.3,20,I',
+    'b.png,real,,,a,0.3,1,0',
+    'c.png,real,,,a,0.3,1,0',
+    'd.png,real,abstain,,,,,',
+  ].join('\n'),
+  { landmarksOf: () => body },
+);
+const landmarks: NonNullable<Answer['landmarks']> = {
+  'L5.posteriorInferior': [0, 41],
+  'L5.anteriorInferior': [40, 41],
+};
+const findings = { 'spondylolisthesis@L4/L5': 'not-detected' };
+const answers: Answer[] = [
+  {
+    file: 'a.png',
+    boxes: [{ label: 'L4/L5', box: [1, 1, 9, 9], score: 1 }],
+    values: { 'slip-percent@L4/L5': { value: 18 } },
+    grades: { 'Meyerding@L4/L5': 'I' },
+    landmarks,
+    findings,
+  },
+  { file: 'a.png', variation: 'turned', landmarks, findings },
+  { file: 'b.png', values: { 'slip-percent@L4/L5': { value: 0 } }, grades: { 'Meyerding@L4/L5': '0' }, landmarks },
+  { file: 'c.png', abstained: 'levels-uncertain', landmarks },
+  { file: 'd.png', abstained: 'wrong-view' },
+];
+
+const { sections } = evaluate({
+  title: 't',
+  rows,
+  entrant: { model: { name: 'm', version: '1', sha256: 'x' }, answers },
+  data: { file: 'f', sha256: 'x' },
+  wetread: '0',
+  madeAt: new Date(0),
+  options: { replicates: 100 },
+});
+
+const aims = aimsOf(readFileSync(join(import.meta.dirname, '../../training/evaluate_lumbar.py'), 'utf8'));
+
+test('there are aims for every step', () => {
+  const steps = new Set(aims.map(({ step }) => step));
+  expect([...steps]).toEqual(
+    expect.arrayContaining(['real-corners', 'held-out-ct', 'phantoms', 'foreign', 'real-unlabelled']),
+  );
+});
+
+const told = (section: string): readonly string[] =>
+  section === ''
+    ? sections.flatMap(({ tables }) => tables).find(({ title }) => title.startsWith('Had refused'))!.columns
+    : (sections.find(({ title }) => title.startsWith(section))?.figures ?? []).map(({ name }) => name);
+
+// System 2's sections are made from films that only its own pack reads.
+test.each(aims.filter(({ step }) => step !== 'fractures'))(
+  '$step: "$section" tells "$figure"',
+  ({ section, figure }) => {
+    expect(told(section).some((name) => name.startsWith(figure))).toBe(true);
+  },
+);
