@@ -178,7 +178,7 @@ AIMS = (
     Aim("real-unlabelled", "The same picture", "median movement of landmarks, %", "movement under changes, % of body depth"),
     Aim("real-unlabelled", "The same picture", "names kept (no whole level off)", "levels kept under changes"),
     Aim("real-unlabelled", "The same picture", "findings that agree", "findings that agree under changes"),
-    Aim("fractures", "OVF class", "macro AUC", "macro AUC, one against the rest", least=0.93),
+    Aim("fractures", "OVF class of each place", "macro ROC AUC", "macro AUC, one against the rest", least=0.93),
 )
 
 
