@@ -2,12 +2,12 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { cardWith, filmArrives, openApp, openChart, orderLumbarFilm } from '../test/journeys/clinician.ts';
-import { openWorld } from '../test/journeys/world.ts';
+import { eventually, openWorld } from '../test/journeys/world.ts';
 import { openBrowser } from '../test/support/browser.ts';
 import { buildApp } from '../smart-app/build.ts';
 
 const folder = process.argv[2] ?? join(import.meta.dirname, '../docs/images');
-const film = process.argv[3] ?? 'l4-l5-grade-1';
+const film = process.argv[3] ?? 'l4-l5-grade-2';
 mkdirSync(folder, { recursive: true });
 await buildApp();
 const world = await openWorld();
@@ -20,11 +20,14 @@ try {
   await page.goto(`${world.hospitalUrl}/`);
   await page.locator('.patient').first().waitFor();
   await shot('patients');
-  await openChart(page, world.hospitalUrl, 'Hannelore Brandt');
+  // An earlier film, so that cards and app have something to compare with.
+  const earlier = await world.arrive('patient-lindqvist', 'l4-l5-grade-1', undefined, 620);
+  await eventually(async () => (await world.reportsOf(earlier))[0], { withinMs: 120_000 });
+  await openChart(page, world.hospitalUrl, 'Maria Elisabet Lindqvist');
   await orderLumbarFilm(page);
   await filmArrives(page, film);
-  const card = cardWith(page, /Suspected/).first();
-  await card.waitFor({ timeout: 60_000 });
+  const card = cardWith(page, /Suspected.* since/).first();
+  await card.waitFor({ timeout: 120_000 });
   await page.evaluate(() => scrollTo(0, 0));
   await shot('chart');
   for (const width of [320, 2560]) {
