@@ -156,6 +156,7 @@ class Aim:
 
 
 HAD_BEEN_READ = "had they been read"
+BY_SHOWS = "By shows"
 AIMS = (
     Aim("real-corners", "Read and not read", "read", "real films read", least=0.80),
     Aim("real-corners", "Landmarks", "names right, of those read", "level right, of those read", least=0.95),
@@ -173,7 +174,9 @@ AIMS = (
     Aim("phantoms", "slip-percent, measured", "mean absolute error", "slip MAE, %", most=2.0),
     Aim("phantoms", "Meyerding, graded", "kappa, quadratic weights", "Meyerding kappa", least=0.85),
     Aim("phantoms", "Read and not read", "refused", "wrongly refused", most=0.03),
-    Aim("foreign", "Pictures that must be refused", "refused, as it must be", "refused", least=0.99),
+    Aim("foreign", BY_SHOWS, "no lateral spine", "wrongly accepted of films without a lateral spine", most=0.01),
+    Aim("foreign", BY_SHOWS, "lateral spine of another level", "accepted of lateral thoracic and cervical films"),
+    Aim("foreign", BY_SHOWS, "two views, one may be lateral", "accepted of films with two views"),
     Aim("real-unlabelled", "Read and not read", "refused", "refused"),
     Aim("real-unlabelled", "The same picture", "median movement of landmarks, %", "movement under changes, % of body depth"),
     Aim("real-unlabelled", "The same picture", "names kept (no whole level off)", "levels kept under changes"),
@@ -183,6 +186,9 @@ AIMS = (
 
 
 def figure_in(report, aim):
+    if aim.section == BY_SHOWS:
+        tables = [(s, table) for s in report["sections"] for table in s["tables"] if table["title"] == BY_SHOWS]
+        return next(((s["kind"], row[1]) for s, table in tables for row in table["rows"] if row[0] == aim.figure), None)
     if aim.section == HAD_BEEN_READ:
         # Where nothing was refused there is no such table, and the pictures read are all.
         columns, *rows = had_they_been_read(report) or [[]]

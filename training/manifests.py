@@ -102,6 +102,13 @@ def laterals(data, out, seed=3):
     writer.close()
 
 
+def shows(part):
+    """How foreign a film is: what the aim is about are those that show no spine from the side at all."""
+    if "two" in part:
+        return "two views, one may be lateral"
+    return "lateral spine of another level" if part.endswith("spine, lateral") else "no lateral spine"
+
+
 def foreign(data, out, held_out_only=False, seed=3):
     """In an order of which every beginning is an even sample: one film of each group after the other."""
     data = Path(data)
@@ -121,12 +128,12 @@ def foreign(data, out, held_out_only=False, seed=3):
         add("DICOM radiographs (chest, hip, lower leg)", path, "held out")
     rng = np.random.default_rng(seed)
     queues = [(group, [films[group][i] for i in rng.permutation(len(films[group]))]) for group in sorted(films)]
-    writer = linked(data, out, [*COLUMNS, "expect", *GROUPS])
+    writer = linked(data, out, [*COLUMNS, "expect", "group:shows", *GROUPS])
     for turn in range(max(len(queue) for _, queue in queues)):
         for group, queue in queues:
             if turn < len(queue):
                 path, training = queue[turn]
-                about = {"group:part": group, "group:set": path.parts[0], "group:training": training}
+                about = {"group:shows": shows(group), "group:part": group, "group:set": path.parts[0], "group:training": training}
                 writer.list(f"films/{path}", kind="real", expect="abstain", **about)
     writer.close()
 

@@ -10,18 +10,18 @@ type Aim = { readonly step: string; readonly section: string; readonly figure: s
 
 /** `Aim("phantoms", "Boxes", "F1", "level F1", least=0.93)`; a section may be the constant of the table. */
 function aimsOf(source: string): Aim[] {
-  const rows = source.matchAll(/^ {4}Aim\("([^"]+)", (?:"([^"]+)"|HAD_BEEN_READ), "([^"]+)"/gm);
+  const rows = source.matchAll(/^ {4}Aim\("([^"]+)", (?:"([^"]+)"|HAD_BEEN_READ|BY_SHOWS), "([^"]+)"/gm);
   return [...rows].map(([, step, section, figure]) => ({ step: step!, section: section ?? '', figure: figure! }));
 }
 
 const body = { 'L4.posteriorInferior': [0, 40], 'L4.anteriorInferior': [40, 40] } as const;
 const rows = readTruth(
   [
-    'file,kind,expect,boxes,landmarks,spacing,value:slip-percent@L4/L5,grade:Meyerding@L4/L5',
-    'a.png,real,,L4/L5 1 1 9 9,a,0.3,20,I',
-    'b.png,real,,,a,0.3,1,0',
-    'c.png,real,,,a,0.3,1,0',
-    'd.png,real,abstain,,,,,',
+    'file,kind,expect,group:shows,boxes,landmarks,spacing,value:slip-percent@L4/L5,grade:Meyerding@L4/L5',
+    'a.png,real,,,L4/L5 1 1 9 9,a,0.3,20,I',
+    'b.png,real,,,,a,0.3,1,0',
+    'c.png,real,,,,a,0.3,1,0',
+    'd.png,real,abstain,no lateral spine,,,,,',
   ].join('\n'),
   { landmarksOf: () => body },
 );
@@ -70,9 +70,15 @@ const told = (section: string): readonly string[] =>
     : (sections.find(({ title }) => title.startsWith(section))?.figures ?? []).map(({ name }) => name);
 
 // System 2's sections are made from films that only its own pack reads.
-test.each(aims.filter(({ step }) => step !== 'fractures'))(
+test.each(aims.filter(({ step }) => step !== 'fractures' && step !== 'foreign'))(
   '$step: "$section" tells "$figure"',
   ({ section, figure }) => {
     expect(told(section).some((name) => name.startsWith(figure))).toBe(true);
   },
 );
+
+test('films that must be refused are told apart by what they show', () => {
+  const refused = sections.find(({ title }) => title === 'Pictures that must be refused')!;
+  const table = refused.tables.find(({ title }) => title === 'By shows')!;
+  expect(table.rows).toMatchObject([['no lateral spine', { k: 0, n: 1 }]]);
+});
