@@ -25,6 +25,8 @@ COLUMNS = ["file", "kind", "split", "patient", "modality", "view", "region", "sp
 SEGMENTS = {level: f"{level}/{below}" for level, below in zip(SLIP_LEVELS, (*SLIP_LEVELS[1:], "S1"))}
 YARDSTICK = f"L3.posteriorSuperior,L3.anteriorSuperior,{L3_DEPTH_MM:g}"
 SLIPS = [f"{what}:slip-percent@{SEGMENTS[level]}" for what in ("value", "scatter") for level in SLIP_LEVELS[1:]]
+# What a film may have been used for before it is measured on.
+NEGATIVES = {"report": "held out", "choose": "gate's limits chosen on", "train": "may be trained on"}
 GROUPS = ["group:part", "group:set", "group:training"]
 
 
@@ -117,10 +119,10 @@ def foreign(data, out, held_out_only=False, seed=3):
     def add(group, path, training):
         films.setdefault(group, []).append((path.relative_to(data), training))
 
-    for validation in (True, False):
-        for group, path, _ in negatives(data, validation=validation):
-            if validation or not held_out_only:
-                add(group, path, "held out" if validation else "may be trained on")
+    for part, used in NEGATIVES.items():
+        if part == "report" or not held_out_only:
+            for group, path, _ in negatives(data, part):
+                add(group, path, used)
     for row in parts_of(data):
         if row["projection"] in AMBIGUOUS.get(row["part"], ()) and row["projection"] != "lateral":
             add(f"{row['part'].replace('_', ' ')}, two views", data / "xr-parts" / row["file"], "held out")
@@ -163,7 +165,7 @@ def main():
         real = kinds.add_parser(name)
         real.add_argument("data", type=Path)
         real.add_argument("out", type=Path)
-    real.add_argument("--held-out", action="store_true", help="only films that no corner finder is trained on")
+    real.add_argument("--held-out", action="store_true", help="only films that nothing is trained or chosen on")
     drawn = kinds.add_parser("phantoms")
     drawn.add_argument("out", type=Path)
     drawn.add_argument("--films", type=int, default=120)
