@@ -149,7 +149,12 @@ function row({ studyUid, announcedAt, description, state }: StudyRecord): string
 }
 
 function standing(state: StudyState): string {
-  if (state.kind === 'pending') return 'waiting';
+  if (state.kind === 'pending') {
+    const { lastFailure: failure } = state;
+    if (failure === undefined) return 'waiting';
+    const next = failure.nextTryAt === undefined ? '' : `, next ${failure.nextTryAt}`;
+    return `waiting: try ${failure.attempt} ended in ${failure.code}${next}`;
+  }
   if (state.kind === 'reading') return `being read (try ${state.attempt})`;
   const { outcome } = state;
   const why = outcome.kind === 'analysed' ? '' : `: ${outcome.kind === 'failed' ? outcome.code : outcome.reason}`;

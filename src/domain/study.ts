@@ -1,4 +1,5 @@
 /** A study: what the archive says of it, and where Wetread stands with it. */
+import type { ErrorCode } from './errors.ts';
 import type { Priority } from './event.ts';
 import type { Outcome } from './outcome.ts';
 import type { PatientId, SeriesUid, SopUid, StudyUid } from './ids.ts';
@@ -106,8 +107,17 @@ export type ChartLink = {
   readonly order?: string;
 };
 
+/** A try that failed in a way that may pass. */
+export type FailedTry = {
+  readonly code: ErrorCode;
+  readonly attempt: number;
+  readonly at: string;
+  /** Absent between the failure and the queueing of the next. */
+  readonly nextTryAt?: string;
+};
+
 export type StudyState =
-  | { readonly kind: 'pending' }
+  | { readonly kind: 'pending'; readonly lastFailure?: FailedTry }
   | { readonly kind: 'reading'; readonly attempt: number }
   | { readonly kind: 'settled'; readonly outcome: Outcome }
   /** Every retry is used up; visible in `wetread doctor` and on the operator's list until somebody re-queues it. */

@@ -107,7 +107,7 @@ export const packIdentity: z.ZodType<PackIdentity> = z.object({
   sha256: z.string(),
 });
 
-const errorCode = z.enum(Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]]);
+export const errorCode = z.enum(Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]]);
 const selection = z
   .array(z.object({ seriesUid: z.string(), pack: z.string(), taken: z.boolean(), why: z.string() }))
   .readonly();

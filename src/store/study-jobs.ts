@@ -67,8 +67,9 @@ export async function workStudies(
         log.warn('study will be tried again', { cause: error });
         tell(
           await database.query(
-            `update wetread.study set state = 'pending' where study_uid = $1 and state = 'reading' returning patient_id`,
-            [studyUid],
+            `update wetread.study set state = 'pending', failed_code = $2, failed_attempt = $3, failed_at = now()
+             where study_uid = $1 and state in ('pending', 'reading') returning patient_id`,
+            [studyUid, error.code, attempt],
           ),
         );
       } else if (error.row.retry) {

@@ -4,12 +4,12 @@ import type { StudyEvent } from '../domain/event.ts';
 import { patientId, studyUid, type PatientId, type StudyUid } from '../domain/ids.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import type { StudyRegister } from '../domain/ports.ts';
-import type { ChartLink, StudyRecord, StudyState, StudySummary } from '../domain/study.ts';
+import type { ChartLink, FailedTry, StudyRecord, StudyState, StudySummary } from '../domain/study.ts';
 import type { Database, Sql } from './database.ts';
-import { priorityNumber, type Jobs } from './jobs.ts';
+import { jobSchema, priorityNumber, type Jobs } from './jobs.ts';
 import { oweOutputs } from './owed-outputs.ts';
 import type { PatientCache } from './patient-cache.ts';
-import { outcome as outcomeShape } from './stored-shapes.ts';
+import { errorCode, outcome as outcomeShape } from './stored-shapes.ts';
 
 export type StudyRow = {
   study_uid: string;
@@ -26,10 +26,17 @@ export type StudyRow = {
   state: StudyState['kind'];
   attempt: number;
   outcome: unknown;
+  failed_code: string | null;
+  failed_attempt: number | null;
+  failed_at: Date | null;
+  next_try_at: Date | null;
 };
 
 export const studyColumns = `study_uid, patient_id, accession, imaging_study, order_reference, description, modalities,
-  started_at, instance_count, announced_at, settled_at, state, attempt, outcome`;
+  started_at, instance_count, announced_at, settled_at, state, attempt, outcome, failed_code, failed_attempt, failed_at,
+  case when failed_code is not null and study.state = 'pending' then (
+    select start_after from ${jobSchema}.job j where j.name = 'read-study' and j.singleton_key = study.study_uid and j.state = 'retry'
+  ) end as next_try_at`;
 
 export function studyRegister(parts: {
   database: Database;
@@ -322,7 +329,8 @@ function saysSomethingNew(event: StudyEvent, known: KnownStudy): boolean {
 /** To be read from the start, with a full round of tries. */
 export const setPending = (sql: Sql, study: StudyUid) =>
   sql.query(
-    `update wetread.study set state = 'pending', attempt = 0, interruptions = 0, outcome = null, settled_at = null where study_uid = $1`,
+    `update wetread.study set state = 'pending', attempt = 0, interruptions = 0, outcome = null, settled_at = null, failed_code = null
+     where study_uid = $1`,
     [study],
   );
 
@@ -336,7 +344,8 @@ export function settleStudy(
   instanceCount?: number,
 ) {
   return sql.query<{ patient_id: string | null }>(
-    `update wetread.study set state = $2, outcome = $3, settled_at = now(), instance_count = coalesce($4, instance_count)
+    `update wetread.study set state = $2, outcome = $3, settled_at = now(), failed_code = null,
+       instance_count = coalesce($4, instance_count)
      where study_uid = $1 returning patient_id`,
     [study, state, JSON.stringify(outcome), instanceCount ?? null],
   );
@@ -362,11 +371,23 @@ export function studyRecord(row: StudyRow): StudyRecord {
 function studyState(row: StudyRow): StudyState {
   switch (row.state) {
     case 'pending':
-      return { kind: 'pending' };
+      return { kind: 'pending', ...lastFailure(row) };
     case 'reading':
       return { kind: 'reading', attempt: row.attempt };
     case 'settled':
     case 'dead':
       return { kind: row.state, outcome: outcomeShape.parse(row.outcome) };
   }
+}
+
+function lastFailure(row: StudyRow): { lastFailure?: FailedTry } {
+  if (row.failed_code === null || row.failed_attempt === null || row.failed_at === null) return {};
+  return {
+    lastFailure: {
+      code: errorCode.parse(row.failed_code),
+      attempt: row.failed_attempt,
+      at: row.failed_at.toISOString(),
+      ...(row.next_try_at === null ? {} : { nextTryAt: row.next_try_at.toISOString() }),
+    },
+  };
 }

@@ -36,7 +36,10 @@ export function studyInWords(state: StudyState): InWords {
     case 'pending':
       return {
         progress: 'pending',
-        says: 'Waiting to be read.',
+        says:
+          state.lastFailure === undefined
+            ? 'Waiting to be read.'
+            : `Waiting to be tried again. ${errorTable[state.lastFailure.code].says}`,
         next: 'This page shows the result as soon as it is there.',
       };
     case 'reading':

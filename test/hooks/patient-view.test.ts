@@ -1,5 +1,6 @@
 /** What a clinician is told when a chart opens. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { errorTable, WetreadError } from '../../src/domain/errors.ts';
 import { sopUid } from '../../src/domain/ids.ts';
 import { cdsService, hurriedPatients, type CdsService } from '../support/cds-service.ts';
 import {
@@ -362,6 +363,22 @@ describe('a film without a finding to show', () => {
     await service.store.register.begin(study, 3);
     const [card] = await cardsOf(patient);
     expect(card!.detail).toContain('being tried again (try 3)');
+  });
+
+  it('that waits for its next try says why the last one failed', async () => {
+    const failing = await cdsService();
+    await failing.store.workStudies(
+      async () => {
+        throw new WetreadError('archive.unreachable');
+      },
+      { concurrency: 1 },
+    );
+    const patient = newPatient();
+    await arrive(failing.store, patient);
+    await expect
+      .poll(async () => (await failing.cards(id, { patientId: patient }))[0]?.detail, { timeout: 20_000 })
+      .toContain(`waiting to be tried again. ${errorTable['archive.unreachable'].says}`);
+    await failing.close();
   });
 
   it('that waits for long is another card than one that just came', async () => {

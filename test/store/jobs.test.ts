@@ -76,6 +76,40 @@ describe('a study’s job', () => {
     expect(attempts).toEqual([1, 2]);
   });
 
+  test('says while it waits for the next try why the last one failed, and when the next comes', async () => {
+    let archiveIsUp = false;
+    await store.workStudies(
+      async ({ studyUid, attempt }) => {
+        // The archive is asked before the study is begun.
+        if (!archiveIsUp) throw new WetreadError('archive.unreachable');
+        await store.register.begin(studyUid, attempt);
+        await store.register.settle(studyUid, { kind: 'skipped', reason: 'no-image', selection: [] });
+      },
+      { concurrency: 1 },
+    );
+    const uid = fresh();
+    await store.register.announce(arrived(uid));
+    expect(await stateOf(uid)).toEqual({ kind: 'pending' });
+    await expect
+      .poll(async () => stateOf(uid), { ...soon, interval: 5 })
+      .toEqual({
+        kind: 'pending',
+        lastFailure: {
+          code: 'archive.unreachable',
+          attempt: 1,
+          at: expect.stringMatching(/^\d{4}-.*Z$/) as string,
+          nextTryAt: expect.stringMatching(/^\d{4}-.*Z$/) as string,
+        },
+      });
+    archiveIsUp = true;
+    await expect.poll(async () => (await stateOf(uid))?.kind, soon).toBe('settled');
+    const client = new Client({ connectionString: url });
+    await client.connect();
+    const { rows } = await client.query('select failed_code from wetread.study where study_uid = $1', [uid]);
+    await client.end();
+    expect(rows).toEqual([{ failed_code: null }]);
+  });
+
   test('ends as failed at once when trying again cannot help', async () => {
     let runs = 0;
     await store.workStudies(
