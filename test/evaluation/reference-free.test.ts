@@ -182,6 +182,21 @@ describe('whole levels', () => {
       ['1 too low (L1 called L2)', '0/1', '1/1'],
     ]);
   });
+  test('apart from the count stands how well what was found there is outlined', () => {
+    const rows = readTruth('file,kind,spacing,landmarks\na.png,real,0.5,a\n', { landmarksOf: () => truth });
+    // Named one too low and 8 pixels aside, and the uppermost not found at all.
+    const made = report(rows, [{ file: 'a.png', landmarks: spine(['T12', 'L1', 'L2', 'L3'], [8, 60]) }]);
+    expect(table(made, 'Landmarks', 'Parts found, whatever they were called (distances in mm)')).toEqual([
+      ['read', '0.800 (4/5)', '4.00', '4.00', '4.00'],
+      ['all', '0.800 (4/5)', '4.00', '4.00', '4.00'],
+    ]);
+    const right = report(rows, [{ file: 'a.png', landmarks: spine(places, [1, 0]) }]);
+    expect(
+      section(right, 'Landmarks')
+        .tables.map(({ title }) => title)
+        .join(),
+    ).not.toContain('whatever');
+  });
   test('only parts that are asked for count', () => {
     const rows = readTruth('file,kind,landmarks\na.png,real,a\n', { landmarksOf: () => spine(['T12', 'L1', 'L2']) });
     const off = { ...spine(['T12', 'L1', 'L2']), ...spine(['T12'], [0, 55]) };

@@ -1,8 +1,9 @@
 /** Corners: how far off, and whether what was named is the thing of that name. */
+import { ownLengthOf } from '../body-depth.ts';
 import { share } from '../counts.ts';
 import type { BootstrapOptions } from '../intervals.ts';
 import { mean, median, quantile } from '../intervals.ts';
-import { distances, type Landmarks } from '../landmarks.ts';
+import { centresOf, distances, whateverCalled, type Landmarks } from '../landmarks.ts';
 import { answered, withIntervals, type Pair } from '../pair.ts';
 import { figureOf, type Cell, type DataKind, type Figure, type Section, type Table } from '../report.ts';
 import { bestShift } from '../whole-levels.ts';
@@ -22,6 +23,8 @@ type Compared = {
   readonly errors: readonly Distance[];
   /** Under the names of the vertebrae so many further down that fit best; only where parts are vertebrae. */
   readonly shifted?: { readonly levels: number; readonly errors: readonly Distance[] };
+  /** Of the true parts those where something was found, whatever it was called. */
+  readonly there: { readonly found: number; readonly of: number; readonly errors: readonly Distance[] };
 };
 
 export function landmarkSection(
@@ -70,6 +73,7 @@ export function landmarkSection(
       ...inPercent(answered(withTruth), compare, options),
       ...hadTheyBeenRead(withTruth, compare, unit, options),
       ...levelsOff(read, refused),
+      ...thereAtAll(read, refused, unit),
       {
         title: read.length > 0 || refused.length === 0 ? 'By landmark' : 'By landmark, had refused pictures been read',
         columns: ['landmark', 'pictures', `mean, ${unit}`, `median, ${unit}`, `95th percentile, ${unit}`],
@@ -115,11 +119,14 @@ function compared(pair: Pair, options: LandmarkOptions): Compared[] {
       ? distances({ truth, found: of }).map(({ name, pixels }) => ({ name, value: pixels * size }))
       : [];
   const shift = bestShift(truth, pair.answer.landmarks);
+  // Half a body away lies the next disc.
+  const there = whateverCalled({ truth, found: pair.answer.landmarks }, (ownLengthOf(truth)?.pixels ?? 0) / 2);
   return [
     {
       pair,
       named: namesHold(truth, found),
       errors: lengths(found),
+      there: { found: there.parts, of: centresOf(truth).size, errors: lengths(there.found) },
       ...(shift && { shifted: { levels: shift.levels, errors: lengths(shift.landmarks) } }),
     },
   ];
@@ -215,6 +222,38 @@ function levelsOff(read: readonly Compared[], refused: readonly Compared[]): Tab
   ];
 }
 
+/** Measuring apart from counting: how well a part is outlined that was found under another's name. */
+function thereAtAll(read: readonly Compared[], refused: readonly Compared[], unit: string): Table[] {
+  const groups = (
+    [
+      ['read', read],
+      ['refused', refused],
+      ['all', [...read, ...refused]],
+    ] as const
+  ).filter(([, group]) => group.length > 0);
+  if ([...read, ...refused].every(({ named }) => named)) return [];
+  const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);
+  return [
+    {
+      title: `Parts found, whatever they were called (distances in ${unit})`,
+      columns: ['pictures', 'true parts with something there', 'mean', 'median', '95th percentile'],
+      rows: groups.map(([title, group]): Cell[] => {
+        const values = group.flatMap(({ there }) => valuesOf(there.errors)).sort((a, b) => a - b);
+        const found = share(sum(group.map(({ there }) => there.found)), sum(group.map(({ there }) => there.of)));
+        // Parts of one picture are not independent: the share stands without an interval.
+        const { value, k, n } = found;
+        return [
+          title,
+          { name: 'there', value, k, n },
+          cell(mean(values)),
+          cell(quantile(values, 0.5)),
+          cell(quantile(values, 0.95)),
+        ];
+      }),
+    },
+  ];
+}
+
 /** Every picture with wrong names, read or refused, and the five of the others that are furthest off. */
 function worthALook(read: readonly Compared[], refused: readonly Compared[], unit: string) {
   const off = ({ errors }: Compared): number => mean(valuesOf(errors));
@@ -248,20 +287,13 @@ function pixelSize({ row }: Pair, yardstick: Yardstick | undefined): number {
 
 /** `L4.anteriorSuperior` belongs to L4: its centre must lie nearest to the true centre of L4. One level off is one name wrong. */
 export function namesHold(truth: Landmarks, found: Landmarks): boolean {
-  const trueCentres = centres(truth);
-  return [...centres(found)].every(([part, [x, y]]) => {
+  const trueCentres = centresOf(truth);
+  return [...centresOf(found)].every(([part, [x, y]]) => {
     const own = trueCentres.get(part);
     if (own === undefined) return true;
     const ownDistance = Math.hypot(own[0] - x, own[1] - y);
     return [...trueCentres.values()].every(([ox, oy]) => ownDistance <= Math.hypot(ox - x, oy - y));
   });
-}
-
-function centres(landmarks: Landmarks): Map<string, readonly [number, number]> {
-  const parts = Map.groupBy(Object.entries(landmarks), ([name]) => name.split('.')[0]!);
-  return new Map(
-    [...parts].map(([part, points]) => [part, [mean(points.map(([, [x]]) => x)), mean(points.map(([, [, y]]) => y))]]),
-  );
 }
 
 export const landmarkPrimary = (options: LandmarkOptions = {}) => ({
