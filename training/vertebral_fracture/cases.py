@@ -16,7 +16,7 @@ import numpy as np
 from ..phantoms.generator import Setting, render
 from .cohorts import bodies_of, in_view
 from .crops import crop_of
-from .pack import Pack
+from .pack import FOLDER, Pack
 
 SEED = 9_400_000  # demo films and cases: 9,000,000 on
 FRACTURES = {"L1": ("burst", 0.45), "L2": ("wedge", 0.4), "L4": ("biconcave", 0.5)}
@@ -32,6 +32,7 @@ def film_of(seed, version):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("out", type=Path)
+    arguments.add_argument("--pack", type=Path, default=FOLDER)
     options = arguments.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     seed = SEED
@@ -42,7 +43,7 @@ def main():
         seed += 1
     cv2.imwrite(str(options.out / "film.png"), film)
     image = film.astype(np.float32) / 255
-    pack, cases = Pack(), []
+    pack, cases = Pack(options.pack), []
     crops, corners = zip(*(crop_of(image, bodies[level].astype(float)) for level in CROPPED), strict=True)
     whole = np.stack(crops)
     answer = pack.read(whole, corners)

@@ -89,7 +89,9 @@ def main():
     found, _ = unlabelled(options.data)
     chosen = [found[int(i)] for i in np.linspace(0, len(found) - 1, min(options.crops, len(found)))]
     masks = [mask_of(one.corners) for one in chosen]
-    names, rows, milliseconds = radiomics_of(np.stack([one.crop for one in chosen]), np.stack(masks))
+    names, rows, _ = radiomics_of(np.stack([one.crop for one in chosen]), np.stack(masks))
+    # Time is taken over all of them: the first few of a process are compiled as they run.
+    _, _, milliseconds = radiomics_of(np.stack([one.crop for one in found]), np.stack([mask_of(one.corners) for one in found]))
     worst = {family: (0.0, "") for family in ("shape2d", *FAMILIES)}
     for one, mask, row in zip(chosen, masks, rows, strict=True):
         own = dict(zip(names, row, strict=True))
@@ -106,7 +108,7 @@ def main():
         count = sum(name.startswith(f"{family}.") for name in names)
         by = "pyradiomics 3.0.1" if family == "shape2d" else "mirp 2.7"
         print(f"  {family}: {count} features, against {by} at most {difference:.1e} ({name or 'equal'}), relative")
-    print(f"  extraction: median {np.median(milliseconds):.1f} ms, 95th percentile {np.percentile(milliseconds, 95):.1f} ms of the processor a vertebra")
+    print(f"  extraction of {len(found)} vertebrae: median {np.median(milliseconds):.1f} ms, 95th percentile {np.percentile(milliseconds, 95):.1f} ms of the processor a vertebra")
     sys.exit(0 if max(difference for difference, _ in worst.values()) <= LIMIT else 1)
 
 
