@@ -31,7 +31,7 @@ async function attempt(seed: number): Promise<Verdict> {
   try {
     ({ rows } = size(bytes));
     if (rows !== size(original).rows || readCodestream(bytes).columns !== readCodestream(original).columns)
-      return { kind: 'refused', code: 'another size than the file says' };
+      return { kind: 'refused', code: 'dicom.corrupt-pixel-data' }; // another size than the file says
     whole = await decodeStrip({ from: 0, to: rows, codestream: bytes });
   } catch (thrown) {
     return refusal(thrown, ['dicom.']);

@@ -100,9 +100,13 @@ export function rate(text: string): number {
   return perSecond;
 }
 
-/** On a terminal one line that is written over; elsewhere one line each day, so that a log stays readable. */
-function progressShown({ stderr }: Io, silent: boolean) {
+/** Off a terminal: this much more of all days, or this much time, is worth a line in a log. */
+const worthALine = { share: 0.05, ms: 30_000 };
+
+/** On a terminal one line that is written over; elsewhere a line now and then: ten years are 3,650 days. */
+export function progressShown({ stderr }: Pick<Io, 'stderr'>, silent: boolean) {
   let lastDay = '';
+  let lastShare: number | undefined;
   let shownAt = 0;
   if (silent) return { progress: () => {}, end: () => {} };
   return {
@@ -110,9 +114,13 @@ function progressShown({ stderr }: Io, silent: boolean) {
       if (stderr.isTTY === true) {
         if (now.day === lastDay && performance.now() - shownAt < 100) return;
         stderr.write(`\r\u001b[K${line(now, 24)}`);
-      } else if (now.day !== lastDay || (now.held !== undefined && performance.now() - shownAt > 60_000)) {
+      } else {
+        const share = now.days === 0 ? 1 : now.daysDone / now.days;
+        const isDue = lastShare === undefined || share - lastShare >= worthALine.share;
+        if (!isDue && performance.now() - shownAt < worthALine.ms) return;
         stderr.write(`${line(now)}\n`);
-      } else return;
+        lastShare = share;
+      }
       lastDay = now.day;
       shownAt = performance.now();
     },

@@ -31,6 +31,7 @@ const options = {
   aet: { type: 'string' },
   call: { type: 'string' },
   secret: { type: 'string' },
+  'secret-file': { type: 'string' },
   basic: { type: 'string' },
   focus: { type: 'string' },
   priority: { type: 'string' },
@@ -58,6 +59,7 @@ Only the news of their studies; Wetread fetches the pictures from its archive:
   --to fhir      a Subscription's notification to --url with --secret; --focus ImagingStudy/…, or else nothing but
                  "something happened": Wetread asks its chart either way
 
+  --secret-file F  the secret as this file says it: better than --secret, which everybody on the machine sees while it runs
   --mrn N        as this patient's (Patient ID), under fresh UIDs; the files stay as they are
   --accession A  with this accession number, under fresh UIDs
   --fresh        under fresh UIDs, so that the same film can arrive again
@@ -208,8 +210,19 @@ function portOf(given: string | undefined, usual: number): number {
   return port;
 }
 
+/** What a process was called with is for everybody to see (`ps`); a file has its reader's rights. */
+async function givenSecret({ secret, 'secret-file': path }: Values): Promise<string | undefined> {
+  if (path === undefined) return secret;
+  if (secret !== undefined) throw new UsageError('give --secret or --secret-file, not both');
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text === undefined) throw new UsageError(`${path} cannot be read`);
+  if (text.trim() === '') throw new UsageError(`${path} is empty`);
+  return text.trim();
+}
+
 async function stowAuthorization(values: Values, config: Config): Promise<string | undefined> {
-  if (values.secret !== undefined) return `Bearer ${values.secret}`;
+  const given = await givenSecret(values);
+  if (given !== undefined) return `Bearer ${given}`;
   const basic = values.basic ?? (values.url === undefined ? config.WETREAD_STOW_BASIC : undefined);
   if (basic !== undefined) return `Basic ${Buffer.from(basic, 'utf8').toString('base64')}`;
   // Our own secrets are for our own address: another one gets none.
@@ -227,9 +240,11 @@ async function secretOf(
 ): Promise<string> {
   // Our own secrets are for our own address: another one gets none.
   const own = values.url === undefined || [config.publicUrl, `http://127.0.0.1:${config.WETREAD_PORT}`].includes(url);
-  const secret = values.secret ?? (own ? (setting ?? (await keptSecretOf(config, name))) : undefined);
-  if (!own && secret === undefined) throw new UsageError('set --secret: the own secrets go to the own address only');
-  if (secret === undefined) throw new UsageError('set --secret: no service on this machine has left one');
+  const given = await givenSecret(values);
+  const secret = given ?? (own ? (setting ?? (await keptSecretOf(config, name))) : undefined);
+  if (!own && secret === undefined)
+    throw new UsageError('set --secret-file: the own secrets go to the own address only');
+  if (secret === undefined) throw new UsageError('set --secret-file: no service on this machine has left one');
   return secret;
 }
 

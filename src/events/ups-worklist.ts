@@ -69,8 +69,8 @@ export function upsWorklist(options: UpsWorklistOptions): UpsWorklist {
       return value === undefined ? [] : [[`${tag}.00080100`, value]];
     }),
   );
-  /** Workitems that cannot be done, so that each is complained of once. */
-  const passedOver = new Set<string>();
+  /** Workitems of the last search that cannot be done, so that each is complained of once for as long as it is listed. */
+  let passedOver: ReadonlySet<string> = new Set();
   let state: UpsState = { channel: 'off' };
   let stopping: AbortController | undefined;
   let working: Promise<unknown> = Promise.resolve();
@@ -82,11 +82,12 @@ export function upsWorklist(options: UpsWorklistOptions): UpsWorklist {
   let searchedAt = 0;
 
   async function searchAndClaim(signal: AbortSignal | undefined): Promise<void> {
+    const withoutStudy = new Set<string>();
     for (const workitem of await worklist.scheduled(filter, signal)) {
       if (!isMeant(workitem, meantFor) || !workitem.ready) continue;
       if (workitem.studies.length === 0) {
         if (!passedOver.has(workitem.uid)) logger.warn('a workitem names no study to read', { workitem: workitem.uid });
-        passedOver.add(workitem.uid);
+        withoutStudy.add(workitem.uid);
         continue;
       }
       const { studies, priority, accession } = workitem;
@@ -99,6 +100,7 @@ export function upsWorklist(options: UpsWorklistOptions): UpsWorklist {
         ...(accession === undefined ? {} : { accession }),
       });
     }
+    passedOver = withoutStudy;
   }
 
   async function lookAfter(claim: WorkitemClaim, signal: AbortSignal | undefined): Promise<void> {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { archiveServer } from '../../sandbox/archive/server.ts';
 import { openFilmStore } from '../../sandbox/archive/store.ts';
+import { progressShown } from '../../src/cli/backfill.ts';
 import { studyUid } from '../../src/domain/ids.ts';
 import { silentLogger } from '../../src/domain/log.ts';
 import { openStore, type Store } from '../../src/store/open-store.ts';
@@ -55,6 +56,19 @@ const args = (...more: string[]) => ['backfill', '--from', '2026-04-01', '--to',
 const known = async () =>
   (await Promise.all(uids.map((uid) => store.register.get(studyUid(uid))))).filter((record) => record !== undefined)
     .length;
+
+describe('progress off a terminal', () => {
+  test('is a line for every twentieth of the days, however many there are', () => {
+    const lines: string[] = [];
+    const stderr = { write: (text: string) => lines.push(text) > 0 } as unknown as NodeJS.WriteStream;
+    const { progress } = progressShown({ stderr }, false);
+    for (let daysDone = 0; daysDone <= 3650; daysDone += 1)
+      progress({ day: `day ${daysDone}`, days: 3650, daysDone, found: daysDone, queued: 0, known: 0 });
+    expect(lines.length).toBeGreaterThanOrEqual(20);
+    expect(lines.length).toBeLessThanOrEqual(21);
+    expect(lines[0]).toBe('day 0  3650 of 3650 days left, 0 found, 0 queued, 0 known\n');
+  });
+});
 
 describe('wetread backfill', () => {
   test('goes on where Ctrl+C and kill -9 have stopped it, until every study of its days is queued once', async () => {

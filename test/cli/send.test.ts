@@ -138,7 +138,7 @@ describe('wetread send', () => {
     const film = testFilm();
     const path = folderWith('refused', [film]);
     const noSecret = await send(path, '--url', `${http.url}/dicom-web-in`);
-    expect([noSecret.code, noSecret.out]).toEqual([1, expect.stringContaining('not let in (set --secret')]);
+    expect([noSecret.code, noSecret.out]).toEqual([1, expect.stringContaining('not let in (set --secret-file')]);
     const nobody = await send(path, '--url', 'http://127.0.0.1:1/dicom-web-in');
     expect([nobody.code, nobody.out]).toEqual([1, expect.stringContaining('nobody answers there')]);
     await send(path, ...stowed());
@@ -164,6 +164,24 @@ describe('wetread send', () => {
     expect(studies.events.filter(({ studyUid }) => studyUid === study)).toMatchObject([
       { source: 'rest', accession: 'ACC-1', priority: 'stat' },
     ]);
+  });
+
+  it('reads the secret from a file, and says what is wrong with it', async () => {
+    const study = testFilm().study;
+    const path = folderWith('secret-file', [testFilm(study)]);
+    const kept = join(folder, 'kept-secret');
+    writeFileSync(kept, `${secret}\n`);
+    const rest = ['--to', 'rest', '--url', http.url];
+    expect(await send(path, ...rest, '--secret-file', kept)).toMatchObject({ code: 0 });
+    expect(await send(path, '--url', `${http.url}/dicom-web-in`, '--secret-file', kept)).toMatchObject({ code: 0 });
+    for (const [more, says] of [
+      [['--secret-file', join(folder, 'nowhere')], 'cannot be read'],
+      [['--secret-file', kept, '--secret', secret], 'not both'],
+    ] as const)
+      expect(await send(path, ...rest, ...more)).toMatchObject({
+        code: 2,
+        err: expect.stringContaining(says) as string,
+      });
   });
 
   it('keeps the own secret from other addresses', async () => {

@@ -64,6 +64,21 @@ const settle = (study: ReturnType<typeof studyUid>, outcome: Partial<Outcome> = 
     ...outcome,
   } as unknown as Outcome);
 
+describe('a workitem that names no study', () => {
+  test('is complained of once for as long as it is listed, and left to others', async () => {
+    const { uid } = fresh();
+    await worklist.schedule({ uid, studies: [] });
+    const warnings: unknown[] = [];
+    const ups = source({
+      logger: { ...silentLogger, warn: (message, fields) => void warnings.push([message, fields]) },
+    });
+    const complaints = () => warnings.filter((one) => JSON.stringify(one).includes(uid));
+    for (let round = 0; round < 3; round += 1) await ups.once();
+    expect(complaints()).toHaveLength(1);
+    expect(await stateOf(uid)).toBe('SCHEDULED');
+  });
+});
+
 describe('a workitem for Wetread', () => {
   test('is claimed, read with its priority, and completed with what was made', async () => {
     const { uid, study } = fresh();

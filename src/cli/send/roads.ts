@@ -39,7 +39,7 @@ export async function sendByStow(objects: readonly ObjectToSend[], target: StowT
 function archiveFault(thrown: unknown): string {
   const { code, message } = asWetreadError(thrown);
   if (code === 'archive.unreachable') return 'nobody answers there (is --url right, and the service running?)';
-  if (code === 'archive.refused') return 'not let in (set --secret, or --basic name:password)';
+  if (code === 'archive.refused') return 'not let in (set --secret-file, or --basic name:password)';
   if (code === 'request.not-found' || code === 'archive.not-found') return 'there is no STOW-RS at this address';
   return `${message} (${code})`;
 }
@@ -229,7 +229,7 @@ async function posted(url: string, secret: string, type: string, body: unknown):
     const { state } = (text.startsWith('{') ? JSON.parse(text) : {}) as { state?: string };
     return { ok: true, says: state ?? 'heard' };
   }
-  if (response.status === 401) return { ok: false, says: 'not let in (set --secret)' };
+  if (response.status === 401) return { ok: false, says: 'not let in (set --secret-file)' };
   return { ok: false, says: `status ${response.status}: ${text.slice(0, 200).trim()}` };
 }
 
