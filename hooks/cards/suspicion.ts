@@ -42,8 +42,18 @@ export function suspicionCards(state: ChartState, services: HookServices, option
   // One too many is shown itself: a card "1 more" would take the same room and say less.
   const shown = ordered.length === mostCards + 1 ? ordered : ordered.slice(0, mostCards);
   const rest = ordered.slice(shown.length).flatMap(({ open }) => open);
+  // The same examination is suggested once, on the card of the most serious finding that asks for it.
+  const suggested = new Set<string>();
+  const once: SuspicionOptions = {
+    ...options,
+    nextSteps(findings, study) {
+      const fresh = (options.nextSteps?.(findings, study) ?? []).filter(({ step }) => !suggested.has(step));
+      for (const { step } of fresh) suggested.add(step);
+      return fresh;
+    },
+  };
   return [
-    ...shown.map((one) => suspicionCard(one, state, services, options)),
+    ...shown.map((one) => suspicionCard(one, state, services, once)),
     ...(rest.length === 0 ? [] : [restCard(rest, state, services)]),
   ];
 }

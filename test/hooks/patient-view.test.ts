@@ -320,6 +320,15 @@ describe('a next step', () => {
     expect(await steps(none)).toBeUndefined();
   });
 
+  it('is suggested once, however many films ask for it', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 18)], { startedAt: daysAgo(400) });
+    await read(service.store, patient, [slip('L4/L5', 31, 'II')], { startedAt: daysAgo(1) });
+    const cards = await cardsOf(patient, none);
+    expect(cards.map(({ suggestions }) => suggestions?.length)).toEqual([1, undefined]);
+    expect(cards[0]!.summary).toContain('grade II');
+  });
+
   it('is not suggested for a child', async () => {
     const patient = newPatient();
     await read(service.store, patient, [slip('L4/L5', 18)], { startedAt: '2026-11-21T09:30:00' });

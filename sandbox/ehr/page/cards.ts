@@ -50,7 +50,7 @@ function cardView(service: string, card: Card, actions: CardActions): HTMLElemen
       : h(
           'div',
           { class: 'actions' },
-          card.links.map((link) => linkView(service, card, link, actions)),
+          card.links.map((link, index) => linkView(service, card, link, actions, index === 0)),
         ),
     card.detail === undefined ? null : markdown(card.detail),
     suggestionList(service, card, actions),
@@ -94,7 +94,8 @@ function suggestionList(service: string, card: Card, { accept }: CardActions): N
   );
 }
 
-function linkView(service: string, card: Card, link: CardLink, actions: CardActions): Node {
+/** The first link is what the card is about. */
+function linkView(service: string, card: Card, link: CardLink, actions: CardActions, leads: boolean): Node {
   const followed = (): void => {
     // CDS Hooks has no feedback for a link that is followed; the launch itself tells the service.
     if (link.type === 'smart') actions.launch(link);
@@ -104,7 +105,7 @@ function linkView(service: string, card: Card, link: CardLink, actions: CardActi
       'button',
       {
         type: 'button',
-        class: 'primary',
+        class: leads ? 'primary' : undefined,
         onclick: followed,
         'data-focus': `link-${card.uuid}-${link.label}`,
         'data-service': service,
