@@ -13,11 +13,11 @@ section{border-top:1px solid var(--line);padding-top:24px;margin-top:32px}
 .head{display:flex;flex-wrap:wrap;gap:4px 12px;align-items:baseline}.head .quiet{font-size:.8125rem}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.8125rem}th,td{text-align:start;padding:6px 16px 6px 0;border-top:1px solid var(--line);vertical-align:top;font-weight:400}thead th{border-top:0;color:var(--quiet)}tbody th{font-weight:400}
 .scroll{overflow-x:auto}.value{font-weight:600;white-space:nowrap}.range{color:var(--quiet);white-space:nowrap}
-.plots{display:flex;flex-wrap:wrap;gap:24px;margin-top:24px}figure{margin:0;width:min(100%,22.5rem);break-inside:avoid}figcaption{font-size:.8125rem;margin-bottom:4px}
+.plots{display:flex;flex-wrap:wrap;gap:24px;margin-top:24px}figure{margin:0;width:min(100%,22.5rem);break-inside:avoid}figcaption{font-size:.8125rem;margin-bottom:4px;overflow-wrap:anywhere}
 svg{display:block;width:100%;font:12px system-ui,sans-serif;fill:var(--ink)}svg .grid{stroke:#e3e8e9}svg .guide{stroke:#74858a;stroke-dasharray:4 4}
 figure.matrix{width:auto;max-width:100%}.matrix td,.matrix thead th{text-align:center;padding:6px 10px;border:1px solid #fff}.matrix thead th span{writing-mode:vertical-rl;rotate:180deg;text-align:start}.matrix tbody th{padding-inline-end:12px;white-space:nowrap}
 .legend{list-style:none;margin:4px 0 0;padding:0;font-size:.8125rem;display:flex;flex-wrap:wrap;gap:4px 16px}.legend span{display:inline-block;width:16px;height:3px;vertical-align:middle;margin-inline-end:6px}
-.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(14rem,1fr));gap:16px;margin-top:24px}.pictures figure{width:auto}.pictures img{width:100%;display:block;background:#000}
+.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(14rem,1fr));gap:16px;margin-top:24px}.pictures figure{width:auto;min-width:0}.pictures img{width:100%;display:block;background:#000}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 16px;margin:16px 0 0;font-size:.8125rem}dt{color:var(--quiet)}dd{margin:0;overflow-wrap:anywhere}
 .notes{margin:16px 0 0;padding:12px 16px;border-inline-start:3px solid #cf8f1c;background:var(--synthetic-soft)}.notes li{margin:4px 0}.notes ul{margin:0;padding-inline-start:16px}
 @media (max-width:40rem){main{padding:16px}dl{grid-template-columns:1fr}dt{margin-top:8px}}

@@ -37,6 +37,8 @@ const answers = (shift: number): Answer[] =>
     grades: { 'Meyerding@L4/L5': random.next() < 0.8 ? 'I' : 'II' },
   }));
 
+const onePixel = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==';
+
 describe.skipIf(!browserInstalled && !process.env['CI'])('the page', () => {
   let browser: Awaited<ReturnType<typeof openBrowser>>;
   let folder: string;
@@ -53,7 +55,14 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('the page', () => {
       madeAt: new Date(0),
       options: { replicates: 50 },
     });
-    await writeFile(join(folder, 'report.html'), reportHtml(report));
+    // Pictures are named by their path, which has no place to break a line at.
+    const caption = `films/${'a_very_long_name/'.repeat(8)}0001.jpg: refused, levels-uncertain`;
+    const pictures = Array.from({ length: 5 }, () => ({ caption, pngBase64: onePixel }));
+    const [first, ...rest] = report.sections;
+    await writeFile(
+      join(folder, 'report.html'),
+      reportHtml({ ...report, sections: [{ ...first!, pictures }, ...rest] }),
+    );
     browser = await openBrowser();
   }, 60_000);
   afterAll(async () => {
