@@ -134,6 +134,8 @@ export function readingStore(parts: {
     );
     await insertFindings(sql, { ...reading, findings });
     await oweOutputs(sql, jobs, reading.id, outputs);
+    // An earlier film may be read after a later one: both may have come at once.
+    await oweLater(sql, reading.id);
   }
 
   /** The reading that stood until now, which owes its outputs the news. */
@@ -233,8 +235,9 @@ export function readingStore(parts: {
   }
 
   /**
-   * Later films are compared with this one, and what was rejected is no prior: their open reports are written anew. What
-   * somebody has released stays as it was released. Earlier before later, so that two verdicts never wait for each other.
+   * Later films are compared with this one, and what was rejected is no prior: their open reports are written anew, where
+   * one of the two has a suspicion. What somebody has released stays as it was released. Earlier before later, so that two
+   * verdicts never wait for each other.
    */
   async function oweLater(sql: Sql, reading: ReadingId): Promise<void> {
     const later = await sql.query<{ reading_id: string }>(
@@ -242,6 +245,8 @@ export function readingStore(parts: {
          join wetread.study t on t.patient_id = s.patient_id and t.started_at > s.started_at
          join wetread.reading r on r.study_uid = t.study_uid
        where here.reading_id = $1 and r.superseded_by is null and r.final_at is null
+         and exists (select from wetread.finding f
+           where f.reading_id in (r.reading_id, here.reading_id) and f.result_kind = 'detected')
        order by t.started_at, r.reading_id for update of r`,
       [reading],
     );
