@@ -103,6 +103,16 @@ describe('the same picture, changed a little', () => {
   });
 });
 
+test('scores of findings that do not exclude each other have no first label', () => {
+  const made = report(readTruth('file,kind\na.png,real\n'), [
+    { file: 'a.png', scores: { 'L4/L5': 0.2, 'L5/S1': 0.1 } },
+    { file: 'a.png', variation: 'turned', scores: { 'L4/L5': 0.1, 'L5/S1': 0.2 } },
+  ]);
+  const { figures } = section(made, 'The same picture, changed a little');
+  expect(figures.map(({ name }) => name)).not.toContain('first label kept');
+  expect(figures.find(({ name }) => name === 'mean change of a score')!.value).toBeCloseTo(0.1, 9);
+});
+
 describe('pictures that must be refused', () => {
   const title = 'Pictures that must be refused';
   const rows = readTruth(

@@ -16,7 +16,8 @@ type Twin = {
   readonly moved?: { readonly namesKept: boolean; readonly percents: readonly number[] };
   readonly findings: readonly { readonly what: string; readonly same: boolean }[];
   readonly values: readonly { readonly quantity: string; readonly change: number }[];
-  readonly scores?: { readonly sameFirst: boolean; readonly changes: readonly number[] };
+  /** `sameFirst` where the labels exclude each other: scores of single findings have no first. */
+  readonly scores?: { readonly sameFirst?: boolean; readonly changes: readonly number[] };
 };
 
 const isRead = ({ abstained, failed }: Answer): boolean => abstained === undefined && failed === undefined;
@@ -77,7 +78,7 @@ function twinOf(pair: Pair, varied: Answer): Twin {
     ...(before &&
       after && {
         scores: {
-          sameFirst: firstOf(before) === firstOf(after),
+          ...(isShareOut(before) && { sameFirst: firstOf(before) === firstOf(after) }),
           changes: Object.entries(before).map(([label, score]) => Math.abs((after[label] ?? 0) - score)),
         },
       }),
@@ -94,6 +95,9 @@ function movedBetween(before: Landmarks | undefined, after: Landmarks | undefine
   if (percents.length === 0) return undefined;
   return { namesKept: namesHold(shared(before), shared(after)), percents };
 }
+
+const isShareOut = (scores: Readonly<Record<string, number>>): boolean =>
+  Math.abs(Object.values(scores).reduce((sum, score) => sum + score, 0) - 1) < 0.02;
 
 const firstOf = (scores: Readonly<Record<string, number>>): string | undefined =>
   Object.entries(scores).toSorted((a, b) => b[1] - a[1])[0]?.[0];
@@ -123,7 +127,8 @@ function figuresOf(twins: readonly Twin[], read: readonly Pair[]): Record<string
       ),
     }),
     ...(twins.some(({ findings }) => findings.length > 0) && { [names.findings]: ratio(counts[names.findings]!) }),
-    ...(scores.length > 0 && { [names.first]: ratio(counts[names.first]!), [names.score]: mean(scores) }),
+    ...(counts[names.first]![1] > 0 && { [names.first]: ratio(counts[names.first]!) }),
+    ...(scores.length > 0 && { [names.score]: mean(scores) }),
   };
 }
 
@@ -147,8 +152,8 @@ function countsOf(twins: readonly Twin[], read: readonly Pair[]): Record<string,
       ({ same }) => same,
     ),
     [names.first]: among(
-      twins.flatMap(({ scores }) => scores ?? []),
-      ({ sameFirst }) => sameFirst,
+      twins.flatMap(({ scores }) => scores?.sameFirst ?? []),
+      (same) => same,
     ),
   };
 }
