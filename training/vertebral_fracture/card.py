@@ -89,11 +89,15 @@ def real_lines(real):
             continue
         chances = row["chanceOfAnyFracture"]
         out.append(
-            f"| {title} | {row['vertebrae']} of {row['films']} films | {' / '.join(map(str, row['called']))} | {row['suspected']} | "
-            f"{row['suspectedAndAlike']} on {row['filmsWithSuspicion']} films | {row['unlikeTraining']} | "
+            f"| {title} | {row['vertebrae']} of {row['films']} films | {' / '.join(map(str, row['called']))} | {regions(row)} | "
+            f"{row['filmsWithSuspicion']} | {row['unlikeTraining']} | "
             f"{chances['p10']:.2f} / {chances['p50']:.2f} / {chances['p90']:.2f} |"
         )
     return "\n".join(out)
+
+
+def regions(row):
+    return "; ".join(f"{name}: {part['suspected']} of {part['vertebrae']}" for name, part in row["byRegion"].items())
 
 
 def reached(report):
@@ -173,7 +177,7 @@ Vertebrae count as independent in DeLong's test, though some share a patient. Th
 No label of a fracture exists for these films; most vertebrae are presumably intact, so "suspected" is close to a count of
 false alarms. On {real['filmsRefused']} further lateral films the corner finder refused to measure.
 
-| real | vertebrae | called 0 / 1 / 2 | suspected | of these like the training data | unlike the training data | chance of any fracture, 10th / 50th / 90th percentile |
+| real | vertebrae | called 0 / 1 / 2 | suspected | films with one | unlike the training data | chance of any fracture, 10th / 50th / 90th percentile |
 |---|---|---|---|---|---|---|
 {real_lines(real)}
 

@@ -172,7 +172,7 @@ def list_hash(rows):
 
 
 def load(folder, name):
-    parts = [dict(np.load(path)) for path in sorted(Path(folder).glob(f"{name}-*.npz"))]
+    parts = [dict(np.load(path)) for path in sorted(Path(folder).glob(f"{name}-[0-9]*.npz"))]
     columns = {key: np.concatenate([part[key] for part in parts]) for key in parts[0] if key != "generator"}
     generators = sorted({str(part["generator"]) for part in parts})
     keys = ("patient", "version", "level", "class", "kind")

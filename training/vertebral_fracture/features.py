@@ -62,7 +62,7 @@ def main():
     arguments.add_argument("--backbone", nargs="+", default=[], help="name=file.onnx")
     options = arguments.parse_args()
     for name in cohorts.COHORTS:
-        if not any(Path(options.folder).glob(f"{name}-*.npz")):
+        if not any(Path(options.folder).glob(f"{name}-[0-9]*.npz")):
             continue
         columns, identity = cohorts.load(options.folder, name)
         radiomics_for(options.folder, name, columns, identity)

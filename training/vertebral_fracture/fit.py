@@ -58,7 +58,7 @@ class Fitted:
 def tables(folder, backbones):
     out, names = {}, None
     for name in cohorts.COHORTS:
-        if not any(Path(folder).glob(f"{name}-*.npz")):
+        if not any(Path(folder).glob(f"{name}-[0-9]*.npz")):
             print(f"{name}: not rendered, left out")
             continue
         columns, identity = cohorts.load(folder, name)

@@ -29,6 +29,7 @@ def said(pack, vertebrae):
 
 def describe(title, vertebrae, probability, chance, suspected, alike):
     films = np.array([one.film for one in vertebrae])
+    levels = np.array([one.level for one in vertebrae])
     called = probability.argmax(1)
     out = {
         "vertebrae": len(vertebrae),
@@ -37,12 +38,17 @@ def describe(title, vertebrae, probability, chance, suspected, alike):
         "unlikeTraining": int((~alike).sum()),
         "suspected": int(suspected.sum()),
         "suspectedAndAlike": int((suspected & alike).sum()),
+        "byRegion": {
+            name: {"vertebrae": int(of.sum()), "suspected": int((suspected & of).sum())}
+            for name, of in (("T10 to T12", np.char.startswith(levels, "T")), ("L1 to L5", np.char.startswith(levels, "L")))
+        },
         "filmsWithSuspicion": len(set(films[suspected & alike])),
         "chanceOfAnyFracture": dict(zip(("p10", "p50", "p90"), np.percentile(chance, [10, 50, 90]).tolist(), strict=True)),
     }
     print(f"{title}: REAL, no fracture labels, {out['vertebrae']} vertebrae of {out['films']} films")
     print(f"  called class 0/1/2: {' / '.join(map(str, out['called']))}; unlike the training phantoms {out['unlikeTraining']}")
     print(f"  above the threshold {out['suspected']}, of these like the training phantoms {out['suspectedAndAlike']} on {out['filmsWithSuspicion']} films")
+    print("  " + "; ".join(f"{name}: {row['suspected']} of {row['vertebrae']}" for name, row in out["byRegion"].items()) + " above the threshold")
     print(f"  chance of any fracture, 10th/50th/90th percentile: {' / '.join(f'{v:.3f}' for v in out['chanceOfAnyFracture'].values())}", flush=True)
     return out
 
