@@ -54,16 +54,13 @@ def prepared(image, rows, columns):
     # Pillow's BOX is OpenCV's INTER_AREA.
     canvas[top:top + height, left:left + width] = np.asarray(Image.fromarray(image).resize((width, height), Image.BOX))
     canvas = (canvas - canvas.mean()) / (canvas.std() + 1e-4)
-    return np.stack([canvas, canvas[:, ::-1]])[:, None], (left, top, image.shape[1] / width, image.shape[0] / height)
+    return canvas[None, None], (left, top, image.shape[1] / width, image.shape[0] / height)
 
 
 def read(session, path, rows, columns):
     tensor, (left, top, across, down) = prepared(shown(pydicom.dcmread(path)), rows, columns)
     (landmarks,) = session.run(["landmarks"], {"image": tensor})
-    as_is, mirrored = landmarks
-    mirrored[:, 0] = columns - 1 - mirrored[:, 0]
-    # The surer reading of the two, by the corners that are measured.
-    kept = mirrored if mirrored[4:, 2].mean() > as_is[4:, 2].mean() else as_is
+    kept = landmarks[0]
     return np.stack([(kept[:, 0] + 0.5 - left) * across, (kept[:, 1] + 0.5 - top) * down], axis=1)
 
 

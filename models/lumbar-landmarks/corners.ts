@@ -1,15 +1,19 @@
 /** From the tensor to the corners of the lumbar spine on the film. */
 import type { Covariance } from '../../src/kit/geometry.ts';
-import { mean } from '../../src/kit/geometry.ts';
 import type { Landmark, ModelOutput, Point } from '../../src/kit/model-pack.ts';
 import type manifest from './manifest.json';
 
 export type Output = ModelOutput<typeof manifest>;
 
-export const bodyLevels = ['T12', 'L1', 'L2', 'L3', 'L4', 'L5'] as const;
+export const bodyLevels = ['T10', 'T11', 'T12', 'L1', 'L2', 'L3', 'L4', 'L5'] as const;
 export type BodyLevel = (typeof bodyLevels)[number];
 
-export type Corner = { readonly at: Point; readonly covariance: Covariance; readonly peak: number };
+export type Corner = {
+  readonly at: Point;
+  readonly covariance: Covariance;
+  /** The share of the heat maps of such corners that lies here: near 1 where the net is sure of a vertebra. */
+  readonly mass: number;
+};
 
 export type EndPlate = { readonly posteriorSuperior: Corner; readonly anteriorSuperior: Corner };
 export type Body = EndPlate & { readonly posteriorInferior: Corner; readonly anteriorInferior: Corner };
@@ -30,60 +34,68 @@ export const cornersOf = (body: Body): readonly Corner[] => [
 export const outlineOf = (body: Body): Point[] => cornersOf(body).map(({ at }) => at);
 export const plateCorners = (plate: EndPlate): readonly Corner[] => [plate.posteriorSuperior, plate.anteriorSuperior];
 
-/** L1 to S1: what is measured. T12 only helps to count. */
+export const lumbarLevels = ['L1', 'L2', 'L3', 'L4', 'L5'] as const;
+
+/** L1 to S1: what must be seen for the film to be read. The levels above help to count. */
 export const measuredCorners = ({ bodies, sacrum }: Spine): Corner[] => [
-  ...bodyLevels.slice(1).flatMap((level) => cornersOf(bodies[level])),
+  ...lumbarLevels.flatMap((level) => cornersOf(bodies[level])),
   ...plateCorners(sacrum),
 ];
 
 /** Every corner by the name the manifest gives it, with the spread that validation films showed. */
 export function landmarksOf({ manifest }: Output, { bodies, sacrum }: Spine): Landmark[] {
-  const factor = manifest.operatingPoints.varianceScale.slip;
-  const corners = [...bodyLevels.flatMap((level) => cornersOf(bodies[level])), ...plateCorners(sacrum)];
-  return corners.map(({ at, covariance: { xx, yy, xy }, peak }, index) => ({
-    name: manifest.outputs.landmarks.labels[index]!,
-    at,
-    covariance: { xx: xx * factor, yy: yy * factor, xy: xy * factor },
-    confidence: peak,
-  }));
-}
-
-const landmarks = 26;
-const values = 6;
-
-/** The film is read twice, as it is and mirrored; the surer reading is kept, the other one tells how sure. */
-export function readSpines(output: Output): { readonly kept: Spine; readonly other: Spine } {
-  const { data } = output.outputs.landmarks;
-  const asIs = readCorners(output, data.subarray(0, landmarks * values), false);
-  const mirrored = readCorners(output, data.subarray(landmarks * values), true);
-  const sureness = (corners: readonly Corner[]): number => mean(corners.map(({ peak }) => peak));
-  const [kept, other] = sureness(mirrored) > sureness(asIs) ? [mirrored, asIs] : [asIs, mirrored];
-  return { kept: spineOf(kept), other: spineOf(other) };
-}
-
-function readCorners({ toImage, magnification, manifest }: Output, rows: Float32Array, mirrored: boolean): Corner[] {
-  const [mx, my] = magnification;
-  const width = manifest.input.shape[3] as number;
-  return Array.from({ length: landmarks }, (_, index) => {
-    const row = rows.subarray(index * values, (index + 1) * values);
-    const [x, y, peak, varX, varY, covXY] = row as unknown as [number, number, number, number, number, number];
-    return {
-      at: toImage(mirrored ? width - 1 - x : x, y),
-      covariance: { xx: varX * mx * mx, yy: varY * my * my, xy: (mirrored ? -covXY : covXY) * mx * my },
-      peak,
-    };
+  const factor = manifest.operatingPoints.varianceScale.corner;
+  return manifest.outputs.landmarks.labels.map((name) => {
+    const [level, kind] = name.split('.') as [BodyLevel | 'S1', keyof Body];
+    const { at, covariance, mass } = level === 'S1' ? sacrum[kind as keyof EndPlate] : bodies[level][kind];
+    const { xx, yy, xy } = covariance;
+    return { name, at, covariance: { xx: xx * factor, yy: yy * factor, xy: xy * factor }, confidence: mass };
   });
 }
 
-function spineOf(corners: readonly Corner[]): Spine {
-  const body = (index: number): Body => ({
-    posteriorInferior: corners[4 * index]!,
-    anteriorInferior: corners[4 * index + 1]!,
-    anteriorSuperior: corners[4 * index + 2]!,
-    posteriorSuperior: corners[4 * index + 3]!,
+/** Of the column as the net found it, before it took the likeliest naming. */
+export type Levels = Readonly<Record<'oneLower' | 'asNamed' | 'oneHigher', number>>;
+
+export type Answer = {
+  readonly spine: Spine;
+  readonly levels: Levels;
+  /** For each corner from L1 to S1, how far apart it was found on the film and on its mirror image, in film pixels. */
+  readonly apart: readonly number[];
+};
+
+export function answerOf(output: Output): Answer {
+  const { landmarks, levels, apart } = output.outputs;
+  const { labels, values } = output.manifest.outputs.landmarks;
+  const [mx, my] = output.magnification;
+  const corners = new Map(
+    labels.map((name, index): [string, Corner] => {
+      const row = landmarks.data.subarray(index * values.length, (index + 1) * values.length);
+      const [x, y, mass, varX, varY, covXY] = row as unknown as [number, number, number, number, number, number];
+      return [
+        name,
+        { at: output.toImage(x, y), covariance: { xx: varX * mx * mx, yy: varY * my * my, xy: covXY * mx * my }, mass },
+      ];
+    }),
+  );
+  const corner = (name: string): Corner => corners.get(name)!;
+  const plate = (level: string): EndPlate => ({
+    posteriorSuperior: corner(`${level}.posteriorSuperior`),
+    anteriorSuperior: corner(`${level}.anteriorSuperior`),
   });
+  const body = (level: BodyLevel): Body => ({
+    ...plate(level),
+    posteriorInferior: corner(`${level}.posteriorInferior`),
+    anteriorInferior: corner(`${level}.anteriorInferior`),
+  });
+  const [oneLower, asNamed, oneHigher] = levels.data as unknown as [number, number, number];
   return {
-    bodies: Object.fromEntries(bodyLevels.map((level, index) => [level, body(index)])) as Record<BodyLevel, Body>,
-    sacrum: { posteriorSuperior: corners[24]!, anteriorSuperior: corners[25]! },
+    spine: {
+      bodies: Object.fromEntries(bodyLevels.map((level) => [level, body(level)])) as Record<BodyLevel, Body>,
+      sacrum: plate('S1'),
+    },
+    levels: { oneLower, asNamed, oneHigher },
+    apart: labels.flatMap((name, index) => (isMeasured(name) ? [apart.data[index]! * mx] : [])),
   };
 }
+
+const isMeasured = (name: string): boolean => /^(?:L\d|S1)\./.test(name);

@@ -2,34 +2,38 @@
 import { centroid, distance, isConvex, mean, median } from '../../src/kit/geometry.ts';
 import { viewOf, type NotAssessableReason } from '../../src/kit/model-pack.ts';
 import {
-  bodyLevels,
   cornersOf,
+  lumbarLevels,
   measuredCorners,
   outlineOf,
   plateCorners,
+  type Answer,
   type Body,
   type Corner,
+  type Levels,
   type Output,
-  type Spine,
 } from './corners.ts';
 
 export type Refusal = { readonly reason: NotAssessableReason; readonly explanation: string };
 
 /** The same formulas as training/lumbar_landmarks/gate.py, where the limits are chosen. */
-export function signalsOf(kept: Spine, other: Spine, image: { readonly rows: number; readonly columns: number }) {
-  const lumbar = bodyLevels.slice(1).map((level) => kept.bodies[level]);
+export function signalsOf(
+  { spine, levels, apart }: Answer,
+  image: { readonly rows: number; readonly columns: number },
+) {
+  const lumbar = lumbarLevels.map((level) => spine.bodies[level]);
   const depths = lumbar.map(depthOf);
   const proportions = lumbar.map((body, index) => heightOf(body) / Math.max(depths[index]!, 1e-6));
   const typical = Math.max(median(depths), 1e-6);
-  const plate = plateCorners(kept.sacrum);
+  const plate = plateCorners(spine.sacrum);
   const centres = [...lumbar.map((body) => centroid(outlineOf(body))), centroid(plate.map(({ at }) => at))];
   const steps = centres.slice(1).map((centre, index) => distance(centre, centres[index]!) / typical);
-  const others = measuredCorners(other);
   return {
-    meanPeak: meanPeak(measuredCorners(kept)),
-    minBodyPeak: Math.min(...lumbar.map((body) => meanPeak(cornersOf(body)))),
-    s1Peak: meanPeak(plate),
-    mirrorDisagreement: median(measuredCorners(kept).map(({ at }, index) => distance(at, others[index]!.at))) / typical,
+    meanMass: meanMass(measuredCorners(spine)),
+    minBodyMass: Math.min(...lumbar.map((body) => meanMass(cornersOf(body)))),
+    s1Mass: meanMass(plate),
+    levelCertainty: Math.max(...Object.values(levels)),
+    facingsApart: median(apart) / typical,
     brokenBodies: lumbar.filter((body) => !isConvex(outlineOf(body))).length,
     depthSpread: Math.max(...depths) / Math.max(Math.min(...depths), 1e-6),
     minHeightToDepth: Math.min(...proportions),
@@ -48,6 +52,11 @@ export const isOnFilm = (
   { rows, columns }: { readonly rows: number; readonly columns: number },
 ): boolean => x >= 0.5 && y >= 0.5 && x <= columns - 0.5 && y <= rows - 0.5;
 
+/** On the film, and as sure as every lumbar body must be: T10 to T12 are read where they are seen. */
+export const isMadeOut = (body: Body, { image, manifest }: Output): boolean =>
+  cornersOf(body).every((corner) => isOnFilm(corner, image)) &&
+  meanMass(cornersOf(body)) >= manifest.operatingPoints.madeOut.bodyMass;
+
 const depthOf = (body: Body): number =>
   (distance(body.anteriorInferior.at, body.posteriorInferior.at) +
     distance(body.anteriorSuperior.at, body.posteriorSuperior.at)) /
@@ -56,12 +65,12 @@ const heightOf = (body: Body): number =>
   (distance(body.posteriorSuperior.at, body.posteriorInferior.at) +
     distance(body.anteriorSuperior.at, body.anteriorInferior.at)) /
   2;
-export const meanPeak = (corners: readonly Corner[]): number => mean(corners.map(({ peak }) => peak));
+export const meanMass = (corners: readonly Corner[]): number => mean(corners.map(({ mass }) => mass));
 
 /** A film with less contrast than this is a blank or an unexposed one. */
 const leastContrast = 0.02;
 
-export function refusalOf(output: Output, kept: Spine, other: Spine): Refusal | undefined {
+export function refusalOf(output: Output, answer: Answer): Refusal | undefined {
   const { image, manifest } = output;
   if (image.standardDeviation < leastContrast) {
     return { reason: 'poor-quality', explanation: 'Not read: there is hardly any contrast on this film.' };
@@ -74,7 +83,7 @@ export function refusalOf(output: Output, kept: Spine, other: Spine): Refusal | 
       explanation: `Not read: the film is labelled as ${claimed}, and this model reads lateral films.`,
     };
   }
-  const signals = signalsOf(kept, other, image);
+  const signals = signalsOf(answer, image);
   const limits = manifest.operatingPoints;
   const least: Partial<Record<Signal, number>> = limits.gateLeast;
   const most: Partial<Record<Signal, number>> = limits.gateMost;
@@ -83,23 +92,49 @@ export function refusalOf(output: Output, kept: Spine, other: Spine): Refusal | 
     return value < (least[signal] ?? -Infinity) || value > (most[signal] ?? Infinity);
   };
   const found = reasons.find(({ when }) => when.some(passes));
-  return found && { reason: found.reason, explanation: found.explanation };
+  if (found === undefined) return undefined;
+  const { reason, explanation } = found;
+  return { reason, explanation: typeof explanation === 'string' ? explanation : explanation(answer.levels) };
 }
 
+/** "L5/S1 (60 %) or L4/L5 (38 %)": where the lowest disc that was found truly lies, the likeliest first. */
+const discsOf = (levels: Levels): string =>
+  (
+    [
+      ['S1/S2', levels.oneLower],
+      ['L5/S1', levels.asNamed],
+      ['L4/L5', levels.oneHigher],
+    ] as const
+  )
+    .filter(([, chance]) => chance >= 0.01)
+    .toSorted(([, one], [, other]) => other - one)
+    .map(([disc, chance]) => `${disc} (${Math.round(100 * chance)} %)`)
+    .join(' or ');
+
 /** From what makes the others meaningless to what is least. */
-const reasons: readonly (Refusal & { readonly when: readonly Signal[] })[] = [
+const reasons: readonly {
+  readonly when: readonly Signal[];
+  readonly reason: NotAssessableReason;
+  readonly explanation: string | ((levels: Levels) => string);
+}[] = [
   {
-    when: ['meanPeak', 'brokenBodies'],
+    when: ['meanMass', 'brokenBodies'],
     reason: 'wrong-view',
     explanation: 'Not read: this does not look like a lateral lumbar film.',
   },
   {
-    when: ['s1OutsideFilm', 's1Peak'],
+    when: ['s1OutsideFilm', 's1Mass'],
     reason: 'levels-uncertain',
     explanation: 'Not read: the sacrum cannot be made out, so the levels cannot be counted.',
   },
   {
-    when: ['mirrorDisagreement'],
+    when: ['levelCertainty'],
+    reason: 'levels-uncertain',
+    explanation: (levels) =>
+      `Not read: the levels cannot be counted for certain. The disc found as L5/S1 is ${discsOf(levels)}.`,
+  },
+  {
+    when: ['facingsApart'],
     reason: 'levels-uncertain',
     explanation: 'Not read: the film and its mirror image give different answers, so neither is trusted.',
   },
@@ -109,7 +144,7 @@ const reasons: readonly (Refusal & { readonly when: readonly Signal[] })[] = [
     explanation: 'Not read: the vertebrae do not have the proportions this model knows.',
   },
   {
-    when: ['minBodyPeak'],
+    when: ['minBodyMass'],
     reason: 'unlike-training-data',
     explanation: 'Not read: at least one vertebra cannot be made out with enough certainty.',
   },

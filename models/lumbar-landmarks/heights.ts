@@ -8,10 +8,18 @@ import {
   type Covariance,
 } from '../../src/kit/geometry.ts';
 import type { FindingDraft, GenantGrade, Measurement, OverlayShape, Point } from '../../src/kit/model-pack.ts';
-import { bodyLevels, cornersOf, outlineOf, type Body, type BodyLevel, type Output, type Spine } from './corners.ts';
-import { isOnFilm } from './gate.ts';
+import {
+  bodyLevels,
+  cornersOf,
+  lumbarLevels,
+  outlineOf,
+  type Body,
+  type BodyLevel,
+  type Output,
+  type Spine,
+} from './corners.ts';
+import { isMadeOut, isOnFilm } from './gate.ts';
 
-const lumbarLevels = ['L1', 'L2', 'L3', 'L4', 'L5'] as const;
 type Lumbar = (typeof lumbarLevels)[number];
 
 export const heightFindings = (output: Output, spine: Spine): FindingDraft[] =>
@@ -39,7 +47,7 @@ function heightFinding(output: Output, spine: Spine, level: Lumbar): FindingDraf
   const ratio = measure('anterior-posterior-height-ratio', '1', [body], ([own]) => own!.anterior / own!.posterior);
   const neighbours = neighboursOf(level)
     .map((name) => spine.bodies[name])
-    .filter((one) => isWhole(one, image));
+    .filter((one) => isMadeOut(one, output));
   const loss = heightLossOf(output, spine, level);
   const measurements = [
     ratio,
@@ -86,14 +94,14 @@ const furthestNeighbour = 3;
  * do not move it. The middle of a body has no corner, so a biconcave one loses less here than it has lost.
  */
 export function heightLossOf(output: Output, spine: Spine, level: BodyLevel): HeightLoss | undefined {
-  const { image, manifest } = output;
+  const { manifest } = output;
   const { anteriorPosteriorHeightRatio: ratios, posteriorHeightToDepthOfL3: backs } = manifest.reference;
   const place = bodyLevels.indexOf(level);
   const near = bodyLevels.filter(
     (name, other) =>
-      other !== place && Math.abs(other - place) <= furthestNeighbour && isWhole(spine.bodies[name], image),
+      other !== place && Math.abs(other - place) <= furthestNeighbour && isMadeOut(spine.bodies[name], output),
   );
-  if (near.length === 0 || !isWhole(spine.bodies[level], image)) return undefined;
+  if (near.length === 0 || !isMadeOut(spine.bodies[level], output)) return undefined;
   const bodies = [level, ...near].map((name) => spine.bodies[name]);
   const usualBack = backs[level].mean;
   const sizeFrom = (others: readonly Heights[]): number =>

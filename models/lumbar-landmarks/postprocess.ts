@@ -1,17 +1,18 @@
 /** From the net's corners to findings: may the film be read, does a vertebra slip, how high are the bodies. */
 import { definePack, type FindingDraft } from '../../src/kit/model-pack.ts';
-import { bodyLevels, landmarksOf, outlineOf, readSpines } from './corners.ts';
-import { refusalOf } from './gate.ts';
+import { bodyLevels, landmarksOf, outlineOf, answerOf } from './corners.ts';
+import { isMadeOut, refusalOf } from './gate.ts';
 import { heightFindings } from './heights.ts';
 import manifest from './manifest.json' with { type: 'json' };
 import { slipFindings } from './slip.ts';
 
 export default definePack(manifest, {
   postprocess(output) {
-    const { kept, other } = readSpines(output);
+    const answer = answerOf(output);
+    const { spine } = answer;
     const { sopUid, frame } = output;
     const view = { concept: 'view-and-quality', site: { kind: 'image' }, measurements: [] } as const;
-    const refusal = refusalOf(output, kept, other);
+    const refusal = refusalOf(output, answer);
     if (refusal !== undefined) {
       const refused: FindingDraft = {
         ...view,
@@ -19,7 +20,7 @@ export default definePack(manifest, {
         summary: refusal.explanation,
       };
       // Where the corners would have been is told all the same: whoever looks into a refusal wants to see them.
-      return { findings: [refused], landmarks: landmarksOf(output, kept) };
+      return { findings: [refused], landmarks: landmarksOf(output, spine) };
     }
     const readable: FindingDraft = {
       ...view,
@@ -29,17 +30,17 @@ export default definePack(manifest, {
         sopUid,
         frame,
         shapes: [
-          ...bodyLevels.map(
-            (level) => ({ kind: 'polygon', points: outlineOf(kept.bodies[level]), label: level }) as const,
-          ),
-          { kind: 'line', from: kept.sacrum.posteriorSuperior.at, to: kept.sacrum.anteriorSuperior.at, label: 'S1' },
+          ...bodyLevels
+            .filter((level) => isMadeOut(spine.bodies[level], output))
+            .map((level) => ({ kind: 'polygon', points: outlineOf(spine.bodies[level]), label: level }) as const),
+          { kind: 'line', from: spine.sacrum.posteriorSuperior.at, to: spine.sacrum.anteriorSuperior.at, label: 'S1' },
         ],
       },
     };
-    const slips = slipFindings(output, kept);
+    const slips = slipFindings(output, spine);
     return {
-      findings: [readable, ...slips.findings, ...heightFindings(output, kept)],
-      landmarks: landmarksOf(output, kept),
+      findings: [readable, ...slips.findings, ...heightFindings(output, spine)],
+      landmarks: landmarksOf(output, spine),
       scores: slips.scores,
     };
   },

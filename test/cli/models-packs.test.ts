@@ -262,7 +262,7 @@ describe('what is said of a pack', () => {
     expect(code).toBe(0);
     expect(out).toContain('selection would be read');
     expect(out).toContain('fit into 768 × 512 keeping the aspect');
-    expect(out).toContain('landmarks [2, 26, 6]');
+    expect(out).toContain('landmarks [1, 34, 6]');
     expect(out).toContain('Suspected L4/L5 anterolisthesis');
     const [first] = (await readdir(site)).toSorted();
     expect(first).toBe('01-main-image-letterbox.png');

@@ -19,7 +19,9 @@ type Drawn = {
   /** Of each segment, in % of the lower end plate. */
   readonly slips?: Readonly<Record<string, number>>;
   readonly facing?: 'left' | 'right';
-  readonly peak?: number;
+  readonly mass?: number;
+  /** Where the column as found lies: one nearer to the feet than named, as named, one higher. */
+  readonly levels?: readonly [number, number, number];
   readonly change?: (corners: [number, number][]) => void;
   readonly image?: Partial<Output['image']>;
   readonly variance?: number;
@@ -33,7 +35,15 @@ const discHeight = 20;
 /** A straight spine, 80 pixels deep, from T12 down to S1, as the net would answer it. */
 const answerFor = (drawn?: Drawn): FindingDraft[] => readingOf(drawn).findings;
 
-function readingOf({ slips = {}, facing = 'right', peak = 0.08, change, image = {}, variance = 4 }: Drawn = {}) {
+function readingOf({
+  slips = {},
+  facing = 'right',
+  mass = 0.99,
+  levels = [0, 1, 0],
+  change,
+  image = {},
+  variance = 4,
+}: Drawn = {}) {
   const names = ['T12/L1', 'L1/L2', 'L2/L3', 'L3/L4', 'L4/L5', 'L5/S1'];
   const offset = (segment: string): number =>
     (slips[segment] ?? manifest.reference.slipPercent[segment as 'L4/L5']?.mean ?? -2.1) / 100;
@@ -50,15 +60,21 @@ function readingOf({ slips = {}, facing = 'right', peak = 0.08, change, image = 
   corners.push([back[6]!, plate], [back[6]! + depth, plate]);
   if (facing === 'left') for (const corner of corners) corner[0] = width - 1 - corner[0];
   change?.(corners);
-  const rows = (mirrored: boolean): number[] =>
-    corners.flatMap(([x, y]) => [mirrored ? width - 1 - x : x, y, mirrored ? peak * 0.9 : peak, variance, variance, 0]);
+  // T10 and T11 stand above the film's upper edge.
+  const above = [1, 2].flatMap((up) => corners.slice(0, 4).map(([x, y]) => [x, y - up * (bodyHeight + discHeight)]));
+  const all = [...above.slice(4), ...above.slice(0, 4), ...corners] as [number, number][];
+  const rows = all.flatMap(([x, y]) => [x, y, mass, variance, variance, 0]);
   const output: Output = {
-    outputs: { landmarks: { dims: [2, 26, 6], data: Float32Array.from([...rows(false), ...rows(true)]) } },
+    outputs: {
+      landmarks: { dims: [1, 34, 6], data: Float32Array.from(rows) },
+      levels: { dims: [1, 3], data: Float32Array.from(levels) },
+      apart: { dims: [1, 34], data: new Float32Array(34).fill(1) },
+    },
     manifest,
     image: { rows: height, columns: width, tags: {}, mean: 0.3, standardDeviation: 0.2, ...image },
     toImage: (x, y) => [x + 0.5, y + 0.5],
     magnification: [1, 1],
-    items: 2,
+    items: 1,
     shapes: () => [],
     pictures: [],
     pixels: () => new Float32Array(),
@@ -313,9 +329,10 @@ describe('a film that cannot be read', () => {
 
   test.each<[string, Drawn, string]>([
     ['has no contrast', { image: { standardDeviation: 0.001 } }, 'poor-quality'],
-    ['shows nothing the net is sure of', { peak: 0.005 }, 'wrong-view'],
+    ['shows nothing the net is sure of', { mass: 0.2 }, 'wrong-view'],
     ['is labelled a front view', { image: { tags: { viewPosition: 'AP' } } }, 'wrong-view'],
     ['gives crossed corners', { change: (c) => ([c[8], c[9]] = [c[9]!, c[8]!]) }, 'wrong-view'],
+    ['may be named one level off', { levels: [0.02, 0.6, 0.38] }, 'levels-uncertain'],
     ['ends above the sacrum', { image: { rows: 600 } }, 'levels-uncertain'],
     [
       'has one body far too deep',
@@ -333,6 +350,15 @@ describe('a film that cannot be read', () => {
       'unusual-anatomy',
     ],
   ])('because it %s', (_, drawn, reason) => expect(refusal(drawn)).toBe(reason));
+
+  test('because of its levels says which discs the lowest one may be', () => {
+    const [refused] = answerFor({ levels: [0, 0.62, 0.38] });
+    expect(refused!.summary).toContain('The disc found as L5/S1 is L5/S1 (62 %) or L4/L5 (38 %).');
+  });
+
+  test('is not one whose names the net moved, once it is sure of where they belong', () => {
+    expect(answerFor({ levels: [0.97, 0.03, 0] })[0]!.result.kind).toBe('not-detected');
+  });
 
   test('is not one that lacks a label, or is labelled lateral', () => {
     expect(answerFor({ image: { tags: { viewPosition: 'LL', bodyPartExamined: 'LSPINE' } } })[0]!.result.kind).toBe(
@@ -408,13 +434,12 @@ describe('the corners', () => {
       };
       const picture = (await decoder.decode(readFileSync(join(folder, file)))).grey(0);
       const identity = runner.packs.find(({ name }) => name === 'lumbar-landmarks')!;
-      const [view] = (await runner.run(identity, picture)).findings;
+      const { findings, landmarks } = await runner.run(identity, picture);
+      const [view] = findings;
       expect(view!.result.kind).toBe(expected.outcome === 'accepted' ? 'not-detected' : 'not-assessable');
       if (expected.outcome === 'refused') return;
-      const corners = view!.evidence!.shapes.flatMap((shape) =>
-        shape.kind === 'polygon' ? [...shape.points] : shape.kind === 'line' ? [shape.from, shape.to] : [],
-      );
-      expect(corners).toHaveLength(26);
+      const corners = landmarks!.map(({ at }) => at);
+      expect(corners).toHaveLength(34);
       // The training code counts from the centre of the first pixel, findings from its corner.
       const away = corners.map(([x, y], index) =>
         Math.hypot(x - 0.5 - expected.landmarks[index]![0], y - 0.5 - expected.landmarks[index]![1]),

@@ -16,8 +16,9 @@ import pydicom
 
 from ..lumbar_landmarks import gate
 from ..lumbar_landmarks.reader import FilmReader
+from ..lumbar_landmarks.seal_pack import slip, variance
 from ..phantoms.generator import render
-from ..phantoms.geometry import BODY, SLIP_LEVELS, measured_offsets
+from ..phantoms.geometry import BODY, INDEX, SLIP_LEVELS, lower_plate, measured_offsets
 from .ap_view import render_ap
 from .dicom import dataset, write
 from .make import LEVEL, PLAIN
@@ -54,7 +55,7 @@ def answer(reader, limits, path):
         "outcome": "refused" if refused else "accepted",
         "refusedBy": refused,
         "facing": reading.facing,
-        "meanPeak": round(float(reading.peaks.mean()), 5),
+        "meanMass": round(float(reading.mass.mean()), 5),
         "landmarks": [[round(float(v), 2) for v in point] for point in reading.points],
         "slipPercent": {level: round(100 * float(value), 2) for level, value in zip(SLIP_LEVELS, offsets)},
         "tolerancePx": 1.5,
@@ -78,12 +79,18 @@ def findings(reading, offsets, refused):
         if upper == "T12":
             continue
         segment, percent = f"{upper}/{lower}", 100 * float(offsets[index])
-        above = percent - normal[segment]["mean"]
+        front = 100 * front_step(reading.points, upper)
+        evidence, least = limits["slipEvidence"], limits["leastPercent"]
+        share = evidence["frontShare"]
+        above = (1 - share) * percent + share * front - normal[segment]["mean"]
+        corners = [INDEX[f"{upper}.posteriorInferior"], *lower_plate(upper)]
+        spread = variance(slip, reading.points[corners], reading.covariance[corners] * limits["varianceScale"]["slip"])
+        doubt = evidence["deviations"] * spread**0.5 + evidence["disagreement"] * abs(front - percent)
         forwards = (
-            above >= limits["anteriorPercentAboveNormal"][segment] and percent >= limits["leastPercent"]["anterior"]
+            above - limits["anteriorPercentAboveNormal"][segment] - doubt >= 0 and percent >= least["anterior"]
         )
         backwards = (
-            -above >= limits["posteriorPercentBelowNormal"][segment] and -percent >= limits["leastPercent"]["posterior"]
+            -above - limits["posteriorPercentBelowNormal"][segment] - doubt >= 0 and -percent >= least["posterior"]
         )
         slips.append(
             {
@@ -108,6 +115,13 @@ def findings(reading, offsets, refused):
     return [view, *slips, *heights]
 
 
+def front_step(points, upper):
+    """How far the front of a body stands before the front of the one below, in end plates."""
+    back, front = (points[index] for index in lower_plate(upper))
+    axis = front - back
+    return float((points[INDEX[f"{upper}.anteriorInferior"]] - front) @ axis / (axis @ axis))
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("model", type=Path)
@@ -117,6 +131,8 @@ def main():
     reader = FilmReader(options.model)
     points = json.loads((Path(__file__).parents[1] / "lumbar_landmarks" / "operating-points.json").read_text())
     for name, seed, version, setting, inverted, bits in CASES:
+        if (options.out / f"{name}.dcm").exists():  # a film is drawn once, whatever becomes of the generators
+            continue
         film = render(seed, version, ROWS, ROWS, setting)
         side = "A" if film.facing == "right" else "P"
         write(
@@ -124,8 +140,10 @@ def main():
             options.out / f"{name}.dcm",
             "explicit",
         )
-    image, pixel = render_ap(9_100_301, 500, 360)
-    write(dataset("from-the-front", image, pixel, "CR", False, bits=8), options.out / "from-the-front.dcm", "explicit")
+    if not (options.out / "from-the-front.dcm").exists():
+        image, pixel = render_ap(9_100_301, 500, 360)
+        front = dataset("from-the-front", image, pixel, "CR", False, bits=8)
+        write(front, options.out / "from-the-front.dcm", "explicit")
     for path in sorted(options.out.glob("*.dcm")):
         expected = answer(reader, points["gate"]["limits"], path)
         path.with_name(f"{path.stem}.expected.json").write_text(json.dumps(expected, indent=1) + "\n")

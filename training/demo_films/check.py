@@ -38,7 +38,7 @@ def check(path, truth, reader, limits):
     image = window(film)
     reading = reader.read(image)
     refused = gate.refused(gate.signals(reading, image.shape), limits)
-    line = f"peak {reading.peaks.mean():.3f} " + (f"refused by {', '.join(refused)}" if refused else "accepted")
+    line = f"mass {reading.mass[COUNTED].mean():.3f} " + (f"refused by {', '.join(refused)}" if refused else "accepted")
     if "corners" not in truth:
         return line
     corners = np.array([truth["corners"][name] for name in LANDMARKS[COUNTED]])

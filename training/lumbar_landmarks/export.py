@@ -1,6 +1,7 @@
 """Write the trained net as ONNX with the interface the service knows, and check it against torch.
 
-python -m training.lumbar_landmarks.export models/lumbar-landmarks/model.onnx --coarse COARSE.pt --refine REFINE.pt
+python -m training.lumbar_landmarks.export models/lumbar-landmarks/model.onnx --coarse COARSE.pt --refine REFINE.pt \
+    --referee LEVELS.pt
 """
 
 import argparse
@@ -12,42 +13,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-import torch.nn.functional as F
 from onnx import numpy_helper
-from torch import nn
 
 from ..phantoms.generator import Setting, render
 from ..phantoms.geometry import LANDMARKS
-from .net import CornerNet, moments
-from .refine import RefineNet, refine
+from .levels import LevelNet
+from .net import CornerNet
+from .refine import RefineNet
+from .whole import Reader
 
 INPUT = (768, 512)
-
-
-class Reader(nn.Module):
-    """The whole path from film to corners: find all corners at half size, then look at each vertebra
-    again, once to centre the crops and then at three widths, whose answers are averaged.
-
-    Coordinates and covariance come from the second look, the peak from the first: how sure the net is of having found
-    this very vertebra shows on the whole film, not in a crop around it.
-    """
-
-    def __init__(self, coarse, fine=None, zooms=(0.88, 1.0, 1.13)):
-        super().__init__()
-        self.coarse, self.fine, self.zooms = coarse, fine, zooms
-
-    def forward(self, image):
-        half = F.avg_pool2d(image, 2)
-        mean = half.mean((2, 3), keepdim=True)
-        spread = (half - mean).pow(2).mean((2, 3), keepdim=True).sqrt()
-        found = moments(self.coarse((half - mean) / (spread + 1e-4)))
-        # Pixel centres: coordinate c of the half-size film is 2c + 0.5 on the full one.
-        points, covariance = found[..., :2] * 2 + 0.5, found[..., 3:] * 4
-        if self.fine is not None:
-            points, _ = refine(self.fine, image, points)
-            looks = [refine(self.fine, image, points, zoom) for zoom in self.zooms]
-            points, covariance = (torch.stack(parts).mean(0) for parts in zip(*looks, strict=True))
-        return torch.cat([points, found[..., 2:3], covariance], -1)
 
 
 def averaged(checkpoints):
@@ -58,14 +33,18 @@ def averaged(checkpoints):
     }
 
 
-def load_reader(checkpoints, refinement=None):
-    coarse, fine = CornerNet(), None
+def load_reader(checkpoints, refinement, referee=None, **options):
+    coarse, fine, judge = CornerNet(), RefineNet(), None
     coarse.load_state_dict(averaged(checkpoints))
-    if refinement is not None:
-        fine = RefineNet()
-        fine.load_state_dict(averaged([refinement]))
-        fine = fine.eval()
-    return Reader(coarse.eval(), fine).eval()
+    fine.load_state_dict(averaged([refinement]))
+    if referee is not None:
+        judge = LevelNet()
+        judge.load_state_dict(averaged([referee]))
+        judge = judge.eval()
+    return Reader(coarse.eval(), fine.eval(), judge, **options).eval()
+
+
+OUTPUTS = ("landmarks", "levels", "apart")
 
 
 def write(reader, path):
@@ -75,9 +54,9 @@ def write(reader, path):
         (example,),
         str(path),
         input_names=["image"],
-        output_names=["landmarks"],
+        output_names=list(OUTPUTS),
         opset_version=17,
-        dynamic_axes={"image": {0: "n"}, "landmarks": {0: "n"}},
+        dynamic_axes={name: {0: "n"} for name in ("image", *OUTPUTS)},
         dynamo=False,
     )
     compare(path, reader, "fp32")
@@ -95,10 +74,11 @@ def compare(path, reader, label):
         image = np.stack([film.image for film in films])[:, None]
         image = (image - image.mean((2, 3), keepdims=True)) / (image.std((2, 3), keepdims=True) + 1e-4)
         with torch.no_grad():
-            expected = reader(torch.from_numpy(image)).numpy()
-        got = session.run(None, {"image": image})[0]
-        apart = np.abs(got[..., :2] - expected[..., :2])
-        print(f"{label}, batch {count}: to torch at most {apart.max():.4f}, median {np.median(apart):.5f} px")
+            expected = [part.numpy() for part in reader(torch.from_numpy(image))]
+        got = session.run(list(OUTPUTS), {"image": image})
+        apart = np.abs(got[0][..., :2] - expected[0][..., :2])
+        levels = np.abs(got[1] - expected[1]).max()
+        print(f"{label}, batch {count}: to torch at most {apart.max():.4f}, median {np.median(apart):.5f} px, levels {levels:.5f}")
 
 
 def halve_weights(path):
@@ -132,17 +112,27 @@ def describe():
             "round(columns*scale); left = floor((width - newColumns) / 2), top = floor((height - newRows) / 2); zeros around",
             "normalisation": "(x - mean) / (std + 1e-4), mean and population std over the whole letterboxed canvas",
         },
-        "output": {
-            "name": "landmarks",
-            "shape": ["n", len(LANDMARKS), 6],
-            "type": "float32",
-            "values": ["x", "y", "peak", "varX", "varY", "covXY"],
-            "units": "pixels of the input canvas; (0, 0) is the centre of the first pixel",
-            "toImage": "x_image = (x + 0.5 - left) * columns / newColumns - 0.5, likewise y",
+        "outputs": {
+            "landmarks": {
+                "shape": ["n", len(LANDMARKS), 6],
+                "values": ["x", "y", "mass", "varX", "varY", "covXY"],
+                "units": "pixels of the input canvas; (0, 0) is the centre of the first pixel",
+                "mass": "share of the heat maps of this kind of corner that lies here: near 1 where a vertebra is sure",
+                "toImage": "x_image = (x + 0.5 - left) * columns / newColumns - 0.5, likewise y",
+            },
+            "levels": {
+                "shape": ["n", 3],
+                "values": ["oneLower", "asNamed", "oneHigher"],
+                "meaning": "probabilities of where the column as found truly lies; the likeliest naming is already applied "
+                "to the landmarks",
+            },
+            "apart": {
+                "shape": ["n", len(LANDMARKS)],
+                "meaning": "distance between the corner found on the film and on its mirror image, in pixels of the canvas",
+            },
         },
-        "facing": "run [image, image mirrored left to right]; un-mirror the second result (x -> width - 1 - x) and keep the "
-        "run with the higher mean peak. The net reads both facings, so the facing of the film comes from the kept "
-        "corners: 'right' when the anterior corners lie to the right of the posterior ones",
+        "facing": "the net reads both facings at once; the facing of the film comes from the corners: 'right' when the "
+        "anterior corners lie to the right of the posterior ones",
     }
 
 
@@ -152,12 +142,14 @@ def main():
     arguments.add_argument(
         "--coarse", type=Path, nargs="+", required=True, help="checkpoints of the first stage, averaged"
     )
-    arguments.add_argument("--refine", type=Path, help="checkpoint of the second stage")
+    arguments.add_argument("--refine", type=Path, required=True, help="checkpoint of the second stage")
+    arguments.add_argument("--referee", type=Path, help="checkpoint of the level referee")
+    arguments.add_argument("--temperature", type=float, default=1.0, help="of the referee, as chosen on validation films")
     options = arguments.parse_args()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    write(load_reader(options.coarse, options.refine), options.out)
+    write(load_reader(options.coarse, options.refine, options.referee, temperature=options.temperature), options.out)
     text = json.dumps(describe(), indent=2) + "\n"
     Path(__file__).with_name("landmarks.json").write_text(text)
 

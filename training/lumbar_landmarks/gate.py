@@ -22,12 +22,11 @@ def signals(reading, shape):
     centres = np.concatenate([lumbar.mean(1), points[PLATE].mean(0, keepdims=True)])
     steps = np.linalg.norm(np.diff(centres, axis=0), axis=1) / typical
     return {
-        "meanPeak": float(reading.peaks[COUNTED].mean()),
-        "minBodyPeak": float(min(reading.peaks[BODY[level]].mean() for level in LUMBAR)),
-        "s1Peak": float(reading.peaks[PLATE].mean()),
-        "mirrorDisagreement": float(
-            np.median(np.linalg.norm(reading.points[COUNTED] - reading.mirrored[COUNTED], axis=1)) / typical
-        ),
+        "meanMass": float(reading.mass[COUNTED].mean()),
+        "minBodyMass": float(min(reading.mass[BODY[level]].mean() for level in LUMBAR)),
+        "s1Mass": float(reading.mass[PLATE].mean()),
+        "levelCertainty": float(reading.levels.max()),
+        "facingsApart": float(np.median(reading.apart[COUNTED]) / typical),
         "brokenBodies": int(sum(not well_formed(body) for body in lumbar)),
         "depthSpread": float(depth.max() / max(depth.min(), 1e-6)),
         "minHeightToDepth": float((height / np.maximum(depth, 1e-6)).min()),

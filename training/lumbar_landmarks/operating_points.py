@@ -1,106 +1,103 @@
-"""Chooses slip thresholds and the gate's limits on validation phantoms, and keeps them in operating-points.json."""
+"""Chooses the gate's limits on validation films, and keeps them in operating-points.json beside the slip thresholds."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 
-from ..phantoms.geometry import NORMAL_OFFSET, SLIP_LEVELS
-from .readings import NORMAL, REPORTED, SEEDS
+from ..phantoms.geometry import SLIP_LEVELS
+from .gate import refused
+from .readings import REPORTED, SEEDS, VALIDATION
 
 PATH = Path(__file__).with_name("operating-points.json")
 WELL_READ_MM = 4.0  # a film whose median corner error is below this counts as read
+WRONG_MM = 12.0  # beyond this its levels are wrong
 
 
-def choose(rows):
-    """Thresholds with the best F1 per level; limits that few well-read laterals pass.
+GEOMETRY = ("depthSpread", "maxHeightToDepth", "maxStep")
+LEAST = ("meanMass", "minBodyMass", "s1Mass", "levelCertainty", "minHeightToDepth", "minStep")
+MOST = ("facingsApart", *GEOMETRY)
+FIXED = {"brokenBodies": {"max": 0}, "s1OutsideFilm": {"max": 0}}
+SLACK = 0.05  # limits are moved outwards by this share: a hundred films show too little of a tail
+REFUSED_AT_MOST = 0.015  # of well-read films
+SHARES = (0.01, 0.007, 0.005, 0.003, 0.002, 0.001, 0.0)
 
-    Only well-read films count for the limits: the gate shall let those through and stop the others.
+
+def choose(rows, negatives, certainty):
+    """The gate's limits: few signals, which let nearly all well-read laterals pass and stop what must be stopped.
+
+    `rows` are validation phantoms, `negatives` the signals of real films that must be refused. Each signal's limit is a
+    quantile of well-read films, the strictest at which all signals together refuse few of those; then signals of
+    sureness without which no more gets through are left out. Proportions stay: what is wrong in another way than on
+    these films shows in them.
     """
-    candidates = np.arange(0.06, 0.0951, 0.0025)
-    thresholds = []
-    for level in range(5):
-        found = np.array([f1_at_level(rows, level, value) for value in candidates])
-        best = np.flatnonzero(found >= found.max() - 1e-9)
-        thresholds.append(float(candidates[best[len(best) // 2]]))
     good = [row.signals for row in rows if row.complete and np.nanmedian(row.error) < WELL_READ_MM]
+    bad = [*negatives, *(row.signals for row in rows if np.nanmedian(row.error) >= WRONG_MM)]
+    for share in SHARES:
+        limits = limits_at(good, share, certainty)
+        if np.mean([bool(refused(values, limits)) for values in good]) <= REFUSED_AT_MOST:
+            break
+    passed = lambda kept: sum(not refused(values, kept) for values in bad)
+    for name in ("s1Mass", "minBodyMass"):
+        fewer = {other: limit for other, limit in limits.items() if other != name}
+        if passed(fewer) <= passed(limits):
+            limits = fewer
+    return limits
 
-    def least(name, share):
-        return {"min": round(float(np.quantile([s[name] for s in good], share)), 4)}
 
-    def most(name, share):
-        return {"max": round(float(np.quantile([s[name] for s in good], 1 - share)), 4)}
-
-    limits = {
-        "meanPeak": least("meanPeak", 0.01),
-        "minBodyPeak": least("minBodyPeak", 0.01),
-        "s1Peak": least("s1Peak", 0.01),
-        "mirrorDisagreement": {"max": 0.2},
-        "brokenBodies": {"max": 0},
-        "depthSpread": most("depthSpread", 0.01),
-        "minHeightToDepth": least("minHeightToDepth", 0.01),
-        "maxHeightToDepth": most("maxHeightToDepth", 0.01),
-        "minStep": least("minStep", 0.01),
-        "maxStep": most("maxStep", 0.01),
-        "s1OutsideFilm": {"max": 0},
+def limits_at(good, share, certainty):
+    least = lambda name: {"min": round(float(np.quantile([values[name] for values in good], share)) * (1 - SLACK), 4)}
+    most = lambda name: {"max": round(float(np.quantile([values[name] for values in good], 1 - share)) * (1 + SLACK), 4)}
+    return {
+        **{name: least(name) for name in LEAST},
+        "levelCertainty": {"min": certainty},
+        **{name: most(name) for name in MOST},
+        **FIXED,
     }
-    return np.array(thresholds), limits
-
-
-def f1_at_level(rows, level, threshold):
-    hit = false = missed = 0
-    for row in rows:
-        if row.seen[level]:
-            slipped, called = row.slipped[level], row.read[level] - NORMAL[level] >= threshold
-            hit += slipped and called
-            false += called and not slipped
-            missed += slipped and not called
-    return 2 * hit / max(2 * hit + false + missed, 1)
 
 
 def load():
     points = json.loads(PATH.read_text())
     thresholds = [points["slip"]["thresholdAboveNormal"][name] for name in SLIP_LEVELS[REPORTED]]
-    return np.array(thresholds), points["gate"]["limits"]
+    return np.array(thresholds), points["gate"]["limits"], points.get("spreadScale", 1.0)
 
 
-def write(thresholds, limits, model, generator, count):
-    points = {
-        "chosenOn": {
-            "kind": "synthetic",
-            "films": count,
-            "firstSeed": SEEDS["validation"],
-            "generators": ["A", "B"],
-            "model": model,
-            "generatorSha256": generator,
-        },
-        "slip": {
-            "definition": "offset = dot(upper.posteriorInferior - lower.posteriorSuperior, axis) / |axis|^2 with axis = "
-            "lower.anteriorSuperior - lower.posteriorSuperior (S1's end plate for L5); forwards positive; a level is "
-            "called when offset - normalOffset >= thresholdAboveNormal",
-            "normalOffset": {name: NORMAL_OFFSET[name][0] for name in SLIP_LEVELS},
-            "normalDeviation": {name: NORMAL_OFFSET[name][1] for name in SLIP_LEVELS},
-            "thresholdAboveNormal": {
-                name: round(value, 4) for name, value in zip(SLIP_LEVELS[REPORTED], thresholds.tolist(), strict=True)
-            },
-            "meyerding": "grade by |offset|: I <= 0.25, II <= 0.50, III <= 0.75, IV <= 1.00, V above",
-        },
-        "gate": {
-            "formulas": FORMULAS,
-            "rule": "refuse when any signal is below its min or above its max",
-            "limits": limits,
-        },
+def spread_scale(rows, limits):
+    """What the stated covariances are multiplied by, so that 95 % of the corners lie in the 95 % ellipse, on accepted
+    films read on the right level: a level off is what `levels` tells of."""
+    read = [row for row in rows if not refused(row.signals, limits) and np.nanmedian(row.error) < WELL_READ_MM]
+    squared = np.concatenate([row.stated[np.isfinite(row.stated)] for row in read])
+    return round(float(np.quantile(squared, 0.95) / 5.991465), 4)
+
+
+def write(limits, spread, model, generator, films, negatives):
+    """Keeps the slip thresholds, which are chosen for themselves, and replaces the gate's limits."""
+    points = json.loads(PATH.read_text())
+    points["chosenOn"] = {
+        "kind": "synthetic films, and real films that must be refused",
+        "films": films,
+        "negatives": negatives,
+        "firstSeed": SEEDS["validation"],
+        "generators": list(VALIDATION),
+        "model": model,
+        "generatorSha256": generator,
+    }
+    points["spreadScale"] = spread
+    points["gate"] = {
+        "formulas": {name: text for name, text in FORMULAS.items() if name == "typical" or name in limits},
+        "rule": "refuse when any signal is below its min or above its max",
+        "limits": limits,
     }
     PATH.write_text(json.dumps(points, indent=2) + "\n")
 
 
 FORMULAS = {
     "typical": "median depth of L1..L5; depth = mean length of a body's two end plates, height = of its two walls",
-    "meanPeak": "mean peak of the 22 landmarks from L1 to S1, kept run",
-    "minBodyPeak": "smallest of the five bodies' mean peaks",
-    "s1Peak": "mean peak of S1's two corners",
-    "mirrorDisagreement": "median over L1..S1 of the distance between the kept and the other run's corner "
-    "(un-mirrored) / typical",
+    "meanMass": "mean mass of the 22 landmarks from L1 to S1",
+    "minBodyMass": "smallest of the five lumbar bodies' mean masses",
+    "s1Mass": "mean mass of S1's two corners",
+    "levelCertainty": "largest of the three probabilities of `levels`",
+    "facingsApart": "median over L1..S1 of `apart` / typical",
     "brokenBodies": "bodies L1..L5 whose corners, in order, are not convex (cross products of one sign)",
     "depthSpread": "largest depth / smallest depth of L1..L5",
     "minHeightToDepth": "smallest height / depth",

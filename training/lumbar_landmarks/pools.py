@@ -16,9 +16,14 @@ from .augment import augment, augment_film
 from .dataset import letterbox
 
 
+def place_of(study):
+    """A number from 0 to 1 that follows from the name alone."""
+    return int(hashlib.sha256(study.encode()).hexdigest()[:8], 16) / 2**32
+
+
 def held_out(study, share):
-    """About that share of studies is never trained on; which ones follows from their names alone."""
-    return int(hashlib.sha256(study.encode()).hexdigest()[:8], 16) / 2**32 < share
+    """About that share of studies is never trained on."""
+    return place_of(study) < share
 
 
 class ShardPool:
@@ -49,6 +54,10 @@ class ShardPool:
         image, points = augment(self.images[index], self.points[index].astype(np.float64), rng)
         return image, points, self.known[index]
 
+    def film(self, rng):
+        index = rng.integers(0, len(self.images))
+        return self.images[index], self.points[index]
+
 
 class ShardPools:
     """Several folders, each drawn from as often as the root of its size, so that a small new one is seen early."""
@@ -60,8 +69,14 @@ class ShardPools:
         return sum(pool.refresh() for pool in self.pools)
 
     def draw(self, rng):
+        return self.pick(rng).draw(rng)
+
+    def film(self, rng):
+        return self.pick(rng).film(rng)
+
+    def pick(self, rng):
         weight = np.sqrt([len(pool.images) for pool in self.pools])
-        return self.pools[rng.choice(len(self.pools), p=weight / weight.sum())].draw(rng)
+        return self.pools[rng.choice(len(self.pools), p=weight / weight.sum())]
 
 
 class RealPool:
@@ -101,29 +116,38 @@ THORACIC = {("thoracic_spine", "lateral"), ("chest", ""), ("others", ""), ("cerv
 BELOW_L1 = [*range(BODY["L2"].start, BODY["L5"].stop), *range(PLATE.start, PLATE.stop)]
 
 
-def negatives(data, validation, share=1 / 3):
-    """Real films that show no lateral lumbar spine: group, path and which corners are known to be absent."""
+NEGATIVE_PARTS = {"choose": (0, 0.1), "report": (0.1, 1 / 3), "train": (1 / 3, 1)}
+
+
+def negatives(data, part):
+    """Real films that show no lateral lumbar spine: group, path and which corners are known to be absent.
+
+    Two thirds of the studies train the net, a tenth chooses the gate's limits, the rest only measures.
+    """
     data = Path(data)
+    low, high = NEGATIVE_PARTS[part]
+    belongs = lambda study: low <= place_of(study) < high
     everything = np.ones(len(LANDMARKS), bool)
     lumbar_only = np.zeros(len(LANDMARKS), bool)
     lumbar_only[BELOW_L1] = True
     with open(data / "xr-parts" / "manifest.csv") as file:
         for row in csv.DictReader(file):
-            part, projection = row["part"], row["projection"]
-            study = row["study"] or row["file"]
-            if projection in AMBIGUOUS.get(part, ()) or held_out(study, share) != validation:
+            body, projection = row["part"], row["projection"]
+            if projection in AMBIGUOUS.get(body, ()) or not belongs(row["study"] or row["file"]):
                 continue
-            spine = part.endswith("spine") or part in ("chest", "abdomen", "pelvis")
-            group = f"{part.replace('_', ' ')}, {projection or 'other'}" if spine else "other parts"
-            yield group, data / "xr-parts" / row["file"], lumbar_only if (part, projection) in THORACIC else everything
+            named = body.endswith("spine") or body in ("chest", "abdomen", "pelvis")
+            group = f"{body.replace('_', ' ')}, {projection or 'other'}" if named else "other parts"
+            yield group, data / "xr-parts" / row["file"], lumbar_only if (body, projection) in THORACIC else everything
     with open(data / "msk" / "manifest.csv") as file:
         for row in csv.DictReader(file):
-            if held_out(f"{row['source']}-{row['base']}", share) == validation:
+            if belongs(f"{row['source']}-{row['base']}"):
                 yield f"musculoskeletal, {row['source']}", find(data / "msk", row["file"]), everything
     for folder in ("chest-nih-more", "chest-nih-512"):
         with open(data / folder / "manifest.csv") as file:
             for row in csv.DictReader(file):
-                if (row["split"] == "val") == validation:
+                # These come split by patient: their validation part is divided between choosing and measuring.
+                kept = "train" if row["split"] == "train" else "choose" if held_out(row["patient"], 0.3) else "report"
+                if kept == part:
                     yield "chest (NIH)", find(data / folder, row["file"]), everything
 
 
@@ -138,7 +162,7 @@ class NegativePool:
 
     def __init__(self, data, size, most=400):
         groups = {}
-        for group, path, absent in negatives(data, validation=False):
+        for group, path, absent in negatives(data, "train"):
             groups.setdefault(group, []).append((path, absent))
         rng = np.random.default_rng(0)
         self.groups = []

@@ -1,4 +1,4 @@
-"""Reads a grey film with the exported model exactly as the service does: letterbox, two facings, keep the surer."""
+"""Reads a grey film with the exported model exactly as the service does: letterbox, normalise, one run."""
 
 import hashlib
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ POSTERIOR = [index for index, name in enumerate(LANDMARKS) if ".posterior" in na
 
 @dataclass(frozen=True)
 class Reading:
-    points: np.ndarray  # (34, 2) in pixels of the film; NaN where the model does not know the level
-    peaks: np.ndarray  # (34,)
+    points: np.ndarray  # (34, 2) in pixels of the film
+    mass: np.ndarray  # (34,) how sure a vertebra's corner lies there
     covariance: np.ndarray  # (34, 3) var x, var y, cov xy in pixels of the film
     facing: str
-    both: np.ndarray  # mean peak of the film and of its mirror image
-    mirrored: np.ndarray  # corners of the run that was not kept, un-mirrored, in pixels of the film
+    levels: np.ndarray  # (3,) probabilities that the column as found lies one lower, as named, one higher
+    apart: np.ndarray  # (34,) between the film and its mirror image, in pixels of the film
 
 
 class FilmReader:
@@ -32,22 +32,18 @@ class FilmReader:
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
+    def run(self, canvas):
+        """Landmarks, levels and distances between the facings for one normalised canvas."""
+        return self.session.run(["landmarks", "levels", "apart"], {"image": canvas[None, None]})
+
     def read(self, image):
         rows, columns = image.shape
         canvas, _, scale = letterbox(np.asarray(image, np.float32), None, *INPUT)
-        x = normalise(canvas)
-        out = self.session.run(None, {"image": np.stack([x, x[:, ::-1]])[:, None]})[0]
-        out[1, :, 0] = INPUT[1] - 1 - out[1, :, 0]
-        out[1, :, 5] *= -1
-        mean = out[..., 2].mean(1)
-        unknown = np.full((len(out), len(LANDMARKS) - out.shape[1], 6), np.nan, np.float32)
-        out = np.concatenate([unknown, out], 1)
-        kept = out[mean.argmax()]
+        found, levels, apart = (part[0] for part in self.run(normalise(canvas)))
         width, height = int(round(columns * scale)), int(round(rows * scale))
         left, top = (INPUT[1] - width) // 2, (INPUT[0] - height) // 2
         factor = np.array([columns / width, rows / height])
-        to_film = lambda corners: (corners[:, :2] + 0.5 - [left, top]) * factor - 0.5
-        points = to_film(kept)
-        covariance = kept[:, 3:] * [factor[0] ** 2, factor[1] ** 2, factor[0] * factor[1]]
-        facing = "right" if np.nanmean(points[ANTERIOR, 0]) > np.nanmean(points[POSTERIOR, 0]) else "left"
-        return Reading(points, kept[:, 2], covariance, facing, mean, to_film(out[mean.argmin()]))
+        points = (found[:, :2] + 0.5 - [left, top]) * factor - 0.5
+        covariance = found[:, 3:] * [factor[0] ** 2, factor[1] ** 2, factor[0] * factor[1]]
+        facing = "right" if points[ANTERIOR, 0].mean() > points[POSTERIOR, 0].mean() else "left"
+        return Reading(points, found[:, 2], covariance, facing, levels, apart * factor[0])

@@ -92,6 +92,7 @@ def main():
     arguments.add_argument("--batch", type=int, default=16)
     arguments.add_argument("--rate", type=float, default=1.5e-3)
     arguments.add_argument("--sigma", type=float, default=5.0)
+    arguments.add_argument("--absent-weight", type=float, default=0.25, help="of an even map where a corner is absent")
     arguments.add_argument("--limit", type=int, default=40_000)
     options = arguments.parse_args()
     if not options.without_real and not (options.data and options.corners):
@@ -133,7 +134,7 @@ def main():
         images, points, known = mixture.batch(rng, options.batch)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = net(images)
-        loss, error = corner_loss(logits.float(), points, known, options.sigma, 0.1)
+        loss, error = corner_loss(logits.float(), points, known, options.sigma, options.absent_weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)

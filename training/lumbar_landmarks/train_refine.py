@@ -1,6 +1,7 @@
-"""Train the second stage on phantoms of full input size; resumable, time-budgeted.
+"""Train the second stage on phantoms of full input size and real films; resumable, time-budgeted.
 
-python -m training.lumbar_landmarks.train_refine FINE_SHARDS OUT --minutes 30
+python -m training.lumbar_landmarks.train_refine FINE_SHARDS OUT --minutes 30 --data DATA --corners real-corners.json
+python -m training.lumbar_landmarks.train_refine FINE_SHARDS OUT --minutes 30 --without-real
 """
 
 import argparse
@@ -13,9 +14,12 @@ import torch
 import torch.nn.functional as F
 
 from ..phantoms.geometry import BODIES, BODY, LEVELS, PLATE
+from .augment import wash_out
+from .dataset import letterbox
 from .net import moments
+from .pools import RealPool, ShardPools
 from .refine import CROP, CROPS, STRIDE, RefineNet, frames, sample, to_crop
-from .pools import ShardPool
+from .shards import FINE
 from .train import save
 
 
@@ -36,6 +40,10 @@ def photometric(image, rng):
     image = image.astype(np.float32) / 255
     if rng.uniform() < 0.7:
         image = image ** np.exp(rng.uniform(-0.6, 0.6))
+    if rng.uniform() < 0.2:
+        image = wash_out(image, rng)
+    if rng.uniform() < 0.2:
+        image = image + rng.uniform(0.3, 1.5) * (image - cv2.GaussianBlur(image, (0, 0), rng.uniform(2, 8)))
     if rng.uniform() < 0.35:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.2))
     if rng.uniform() < 0.35:
@@ -58,15 +66,33 @@ def fill_gaps(points):
     return filled
 
 
-def batch(pool, rng, films):
+def canvases(pool):
+    """Real films at full input size with corners."""
+    films = [letterbox(image.astype(np.float32), points, *FINE)[:2] for _, image, points in pool.films]
+    return [(np.round(canvas).astype(np.uint8), points) for canvas, points in films]
+
+
+def stretched(image, points, rng):
+    """The film made wider or narrower and mirrored: few real films exist, and no two spines have one shape."""
+    factor = float(np.exp(rng.uniform(-0.12, 0.12)))
+    wide = cv2.resize(image, None, fx=factor, fy=1, interpolation=cv2.INTER_LINEAR)
+    points = (points + 0.5) * [wide.shape[1] / image.shape[1], 1] - 0.5
+    if rng.uniform() < 0.5:
+        wide, points = np.ascontiguousarray(wide[:, ::-1]), points * [-1, 1] + [wide.shape[1] - 1, 0]
+    return wide, points
+
+
+def batch(pool, rng, films, real=(), real_share=0.0):
     crops, targets = [], []
     while len(crops) < films:
-        index = rng.integers(0, len(pool.images))
-        points = pool.points[index]
+        if real and rng.uniform() < real_share:
+            picture, points = stretched(*real[rng.integers(0, len(real))], rng)
+        else:
+            picture, points = pool.film(rng)
         guess = disturb(fill_gaps(points), rng)
         if guess is None:
             continue
-        image = torch.from_numpy(photometric(pool.images[index], rng))[None, None]
+        image = torch.from_numpy(photometric(picture, rng))[None, None]
         usable = np.isfinite(guess).all(1)
         frame = frames(torch.from_numpy(np.nan_to_num(guess).astype(np.float32))[None])
         with torch.no_grad():
@@ -101,14 +127,23 @@ def loss_of(logits, points, sigma=2.5):
 
 
 def main():
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("shards", type=Path)
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("shards", type=Path, help="folders of shards, with commas between them")
     arguments.add_argument("out", type=Path)
     arguments.add_argument("--minutes", type=float, default=30)
-    arguments.add_argument("--films", type=int, default=12, help="films per step, seven crops each")
+    arguments.add_argument("--films", type=int, default=12, help="films per step, up to nine crops each")
+    arguments.add_argument("--warm-start", type=Path, help="a checkpoint of this script")
+    arguments.add_argument("--data", type=Path)
+    arguments.add_argument("--corners", type=Path, help="corners of real lateral films of xr-parts")
+    arguments.add_argument("--without-real", action="store_true")
+    arguments.add_argument("--real-share", type=float, default=0.12)
     arguments.add_argument("--rate", type=float, default=2e-3)
     options = arguments.parse_args()
+    if not options.without_real and not (options.data and options.corners):
+        arguments.error("name --data and --corners, or train --without-real")
     options.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     torch.manual_seed(0)
     rng = np.random.default_rng(int(time.time()))
     net = RefineNet()
@@ -116,21 +151,24 @@ def main():
     state = torch.load(checkpoint, map_location="cpu", weights_only=False) if checkpoint.exists() else None
     if state:
         net.load_state_dict(state["net"])
+    elif options.warm_start:
+        net.load_state_dict(torch.load(options.warm_start, map_location="cpu", weights_only=False)["average"])
     net = net.to(memory_format=torch.channels_last).train()
     spent, step = (state["spent"], state["step"]) if state else (0.0, 0)
     average = {key: value.clone() for key, value in (state["average"] if state else net.state_dict()).items()}
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-4)
     if state:
         optimizer.load_state_dict(state["optimizer"])
-    pool = ShardPool(options.shards, 20_000)
-    while pool.refresh() < 200:
+    pool = ShardPools(str(options.shards).split(","), 20_000)
+    real = [] if options.without_real else canvases(RealPool(options.corners, options.data))
+    while (seen := pool.refresh()) < 200:
         time.sleep(2)
     began, saved, shown, errors = time.time() - spent, time.time(), time.time(), []
     while (spent := time.time() - began) < options.minutes * 60:
         share = spent / (options.minutes * 60)
         for group in optimizer.param_groups:
             group["lr"] = float(options.rate * min(1, (step + 1) / 100) * (0.5 * (1 + np.cos(np.pi * share)) + 0.01))
-        crops, points = batch(pool, rng, options.films)
+        crops, points = batch(pool, rng, options.films, real, options.real_share)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = net(crops)
         loss, error = loss_of(logits.float(), points)
@@ -149,11 +187,11 @@ def main():
         if time.time() - shown > 30:
             print(
                 f"step {step} {spent / 60:.1f} min loss {loss.item():.3f} error {np.mean(errors) / CROP * 170:.2f} % of depth "
-                f"films {len(pool.images)} {options.films * len(errors) / (time.time() - shown):.1f} films/s",
+                f"films {seen} {options.films * len(errors) / (time.time() - shown):.1f} films/s",
                 flush=True,
             )
             shown, errors = time.time(), []
-            pool.refresh()
+            seen = pool.refresh()
         if time.time() - saved > 120:
             save(checkpoint, net, average, optimizer, spent, step)
             saved = time.time()
