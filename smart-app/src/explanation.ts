@@ -19,7 +19,7 @@ export function explanationOf(finding: FindingView): HTMLElement | undefined {
     'section',
     { 'aria-labelledby': 'made-of', id: 'explanation' },
     element('h2', { id: 'made-of' }, 'What the answer is made of'),
-    element('p', { class: 'quiet' }, `Parts of the ${explanation.of}. ${associationWords}`),
+    element('p', { class: 'quiet' }, `Parts of: ${explanation.of}. ${associationWords}`),
     table(first, most),
     others.length > 0 &&
       element('details', { id: 'more-bars' }, element('summary', {}, `${others.length} more`), table(others, most)),

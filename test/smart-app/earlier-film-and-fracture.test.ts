@@ -117,7 +117,7 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('the app', () => {
       await open(wedge);
       const said = await words('#explanation');
       expect(said).toContain('not how far a fracture extends, and not its cause');
-      expect(said).toContain('Parts of the score of OVF class 1 against the other classes.');
+      expect(said).toContain('Parts of: score of OVF class 1 against the other classes.');
       expect(said).toMatch(/deep feature 0 ?for ?\+1\.40/);
       expect(said).toMatch(/deep feature 2 ?against ?\u22121\.20/);
       expect(said).toContain('3 more');
