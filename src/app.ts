@@ -197,6 +197,7 @@ async function openAll(
       publicUrl: config.publicUrl,
       sessions,
       audit: store.audit,
+      strangers: store.strangers,
       logger,
     }),
   );
@@ -208,12 +209,20 @@ async function openAll(
       packs: summaries,
       sessions,
       audit: store.audit,
+      strangers: store.strangers,
       logger,
     }),
   );
   app.use(
     '/dicom-web',
-    dicomwebProxy({ forward: archive.forward, studies: store.register, sessions, audit: store.audit, logger }),
+    dicomwebProxy({
+      forward: archive.forward,
+      studies: store.register,
+      sessions,
+      audit: store.audit,
+      strangers: store.strangers,
+      logger,
+    }),
   );
   app.use('/app', appAssets({ folder: appFolder, issuers: config.WETREAD_SMART_ISSUERS }));
   for (const { router } of subscriptions) app.use(router);

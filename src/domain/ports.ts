@@ -210,6 +210,12 @@ export interface AuditTrail {
   record(entry: AuditEntry): Promise<void>;
 }
 
+/** The audit of refusals for which nobody had to prove anything: as many as anybody cares to send. */
+export interface StrangerRefusals {
+  /** `address` only tells callers apart while they are counted; it is not kept. Never throws. */
+  refused(address: string | undefined, code: ErrorCode): Promise<void>;
+}
+
 /** What a session of the app may see: one patient, for one named user. */
 export type AppSession = {
   readonly patientId: PatientId;

@@ -4,7 +4,7 @@ import { Router, type Request, type Response } from 'express';
 import { jwtVerify, type JWTPayload } from 'jose';
 import { asWetreadError, WetreadError } from '../domain/errors.ts';
 import type { Logger } from '../domain/log.ts';
-import type { AuditTrail } from '../domain/ports.ts';
+import type { AuditTrail, StrangerRefusals } from '../domain/ports.ts';
 import { askEhr } from './ehr-request.ts';
 import { launchCookie } from './launch-cookie.ts';
 import { chartOf, readAppContext, readFhirUser, readTokenAnswer, type TokenAnswer } from './launch-context.ts';
@@ -23,6 +23,7 @@ export type SmartLaunchOptions = {
   readonly publicUrl: string;
   readonly sessions: Pick<AppSessions, 'offer' | 'rememberLaunch' | 'takeLaunch'>;
   readonly audit: AuditTrail;
+  readonly strangers: StrangerRefusals;
   readonly logger: Logger;
   readonly now?: () => number;
 };
@@ -45,7 +46,7 @@ type Remembered = {
 };
 
 export function smartLaunch(options: SmartLaunchOptions): Router {
-  const { issuers, clientAssertion, publicUrl, sessions, audit, logger, now = Date.now } = options;
+  const { issuers, clientAssertion, publicUrl, sessions, audit, strangers, logger, now = Date.now } = options;
   const redirectUri = `${publicUrl}/app/callback`;
   const discover = smartDiscovery(now);
   const cookie = launchCookie(publicUrl, launchMs);
@@ -178,7 +179,7 @@ export function smartLaunch(options: SmartLaunchOptions): Router {
       } catch (thrown) {
         const error = asWetreadError(thrown);
         logger.warn('launch refused', { code: error.code, cause: error.cause });
-        await audit.record({ action: 'refused', actor: 'anonymous', code: error.code });
+        await strangers.refused(request.socket.remoteAddress, error.code);
         const policy = String(response.getHeader('Content-Security-Policy'));
         const styleHash = `'sha256-${createHash('sha256').update(launchPageStyle).digest('base64')}'`;
         response.setHeader('Content-Security-Policy', policy.replace("style-src 'self'", `style-src ${styleHash}`));

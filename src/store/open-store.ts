@@ -8,6 +8,7 @@ import type {
   OrderBook,
   ReadingStore,
   SessionStore,
+  StrangerRefusals,
   StudyRegister,
 } from '../domain/ports.ts';
 import type { StudyUid } from '../domain/ids.ts';
@@ -33,6 +34,7 @@ import { workers } from './running-jobs.ts';
 import { receivedObjects } from './received-objects.ts';
 import { defaultRetention, pruneWhenDue, type RetentionRules } from './retention.ts';
 import { sessionStore } from './session-store.ts';
+import { strangerRefusals } from './stranger-refusals.ts';
 import { workStudies, type StudyJob } from './study-jobs.ts';
 import { recentStudies, studyRegister } from './study-register.ts';
 import { workitemClaims } from './workitem-claims.ts';
@@ -55,6 +57,7 @@ export type Store = {
   readonly exams: ExpectedExams;
   readonly feedback: FeedbackStore;
   readonly audit: AuditTrail;
+  readonly strangers: StrangerRefusals;
   readonly cursors: Cursors;
   readonly workitems: WorkitemClaims;
   readonly sessions: SessionStore;
@@ -138,13 +141,18 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       toClose.push(watch(parts, options.retention ?? defaultRetention));
     }
 
+    const audit = auditTrail(database);
+    const strangers = strangerRefusals({ audit, logger });
+    toClose.push(() => strangers.close());
+
     return {
       register: studyRegister(parts),
       readings: readingStore(parts),
       orders: orderBook(parts),
       exams: expectedExams(database),
       feedback: feedbackStore(parts),
-      audit: auditTrail(database),
+      audit,
+      strangers,
       cursors: cursors(database),
       workitems: workitemClaims(database),
       sessions: sessionStore(database),

@@ -6,7 +6,7 @@ import { Router } from 'express';
 import { WetreadError } from '../domain/errors.ts';
 import { isUid, studyUid, type StudyUid } from '../domain/ids.ts';
 import type { Logger } from '../domain/log.ts';
-import type { AuditTrail, StudyRegister } from '../domain/ports.ts';
+import type { AuditTrail, StrangerRefusals, StudyRegister } from '../domain/ports.ts';
 import { firstTimes } from './first-time.ts';
 import { requireSession, sessionOf, type SessionGate } from './session-gate.ts';
 
@@ -19,6 +19,7 @@ export type DicomwebProxyOptions = {
   readonly studies: Pick<StudyRegister, 'get'>;
   readonly sessions: SessionGate;
   readonly audit: AuditTrail;
+  readonly strangers: StrangerRefusals;
   readonly logger: Logger;
 };
 
@@ -73,7 +74,7 @@ export function dicomwebTarget(url: string): Target | undefined {
   return undefined;
 }
 
-export function dicomwebProxy({ forward, studies, sessions, audit, logger }: DicomwebProxyOptions): Router {
+export function dicomwebProxy({ forward, studies, sessions, audit, strangers, logger }: DicomwebProxyOptions): Router {
   const router = Router();
   const firstLook = firstTimes();
 
@@ -84,7 +85,7 @@ export function dicomwebProxy({ forward, studies, sessions, audit, logger }: Dic
     response.setHeader('Allow', 'GET');
     throw new WetreadError('request.method-not-allowed');
   });
-  router.use(requireSession(sessions, audit));
+  router.use(requireSession(sessions, strangers));
 
   router.use(async (request, response) => {
     const session = sessionOf(response);

@@ -5,7 +5,7 @@ import { WetreadError } from '../domain/errors.ts';
 import { isSuspicion, type Finding, type Reading } from '../domain/finding.ts';
 import { isUuid, findingId, readingId } from '../domain/ids.ts';
 import type { Logger } from '../domain/log.ts';
-import type { AuditTrail, PackSummary, ReadingStore, StudyRegister } from '../domain/ports.ts';
+import type { AuditTrail, PackSummary, ReadingStore, StrangerRefusals, StudyRegister } from '../domain/ports.ts';
 import { cautionInWords, whatChanged } from '../domain/prior-in-words.ts';
 import { comparisonOf } from '../domain/prior.ts';
 import { whyReadAgain } from '../domain/read-again.ts';
@@ -29,10 +29,11 @@ export type ViewerOptions = {
   readonly packs: readonly PackSummary[];
   readonly sessions: SessionGate;
   readonly audit: AuditTrail;
+  readonly strangers: StrangerRefusals;
   readonly logger: Logger;
 };
 
-export function viewerRouter({ readings, studies, packs, sessions, audit, logger }: ViewerOptions): Router {
+export function viewerRouter({ readings, studies, packs, sessions, audit, strangers, logger }: ViewerOptions): Router {
   const router = Router();
   const firstView = firstTimes();
 
@@ -46,7 +47,7 @@ export function viewerRouter({ readings, studies, packs, sessions, audit, logger
       const { code } = parsed(sessionRequest, request);
       const opened = await sessions.redeem(code);
       if (opened === undefined) {
-        await audit.record({ action: 'refused', actor: 'anonymous', code: 'smart.launch-expired' });
+        await strangers.refused(request.socket.remoteAddress, 'smart.launch-expired');
         throw new WetreadError('smart.launch-expired');
       }
       const { session, token, banner } = opened;
@@ -65,7 +66,7 @@ export function viewerRouter({ readings, studies, packs, sessions, audit, logger
     })
     .all(onlyMethods('POST, DELETE'));
 
-  router.use(requireSession(sessions, audit));
+  router.use(requireSession(sessions, strangers));
 
   const chartOf = async ({ patientId }: LiveSession): Promise<Chart> => {
     const [records, all] = await Promise.all([studies.forPatient(patientId), readings.forPatient(patientId)]);

@@ -1,7 +1,7 @@
 /** Lets a request pass only with the bearer of a live session, and hands that session on. */
 import type { Request, RequestHandler, Response } from 'express';
 import { WetreadError } from '../domain/errors.ts';
-import type { AppSession, AuditTrail } from '../domain/ports.ts';
+import type { AppSession, StrangerRefusals } from '../domain/ports.ts';
 
 /** A session with the name it may be remembered by: derived from the token's hash, of no use as a token. */
 export type LiveSession = AppSession & { readonly key: string };
@@ -28,12 +28,12 @@ const bearerPattern = /^Bearer ([A-Za-z0-9._~+/-]{1,512}=*)$/i;
 export const bearerOf = (request: Request): string | undefined =>
   bearerPattern.exec(request.headers.authorization ?? '')?.[1];
 
-export function requireSession(sessions: SessionGate, audit: AuditTrail): RequestHandler {
+export function requireSession(sessions: SessionGate, strangers: StrangerRefusals): RequestHandler {
   return async (request, response, next) => {
     const token = bearerOf(request);
     const session = token === undefined ? undefined : await sessions.verify(token);
     if (session === undefined) {
-      await audit.record({ action: 'refused', actor: 'anonymous', code: 'request.unauthenticated' });
+      await strangers.refused(request.socket.remoteAddress, 'request.unauthenticated');
       response.setHeader('WWW-Authenticate', 'Bearer realm="wetread"');
       throw new WetreadError('request.unauthenticated');
     }

@@ -8,6 +8,7 @@ import { listen, type RunningServer } from '../../src/http/server.ts';
 import { appSessions, type AppSessions } from '../../src/http/sessions.ts';
 import { smartLaunch } from '../../src/http/smart-launch.ts';
 import { openStore, type Store } from '../../src/store/open-store.ts';
+import { defaultStrangerRules, strangerRefusals } from '../../src/store/stranger-refusals.ts';
 import { testDatabase } from '../support/postgres.ts';
 import { ehrForTests, type Lies } from './ehr-for-tests.ts';
 
@@ -17,6 +18,7 @@ let url: string;
 let ehr: Awaited<ReturnType<typeof ehrForTests>>;
 let sessions: AppSessions;
 const audited: AuditEntry[] = [];
+const audit = { record: async (entry: AuditEntry) => void audited.push(entry) };
 const logged: string[] = [];
 const logger: Logger = {
   ...silentLogger,
@@ -50,7 +52,13 @@ beforeAll(async () => {
           .sign(keys.privateKey),
       publicUrl: url,
       sessions,
-      audit: { record: async (entry) => void audited.push(entry) },
+      audit,
+      // Every refusal of these tests is one that the audit shows at once.
+      strangers: strangerRefusals({
+        audit,
+        logger: silentLogger,
+        rules: { ...defaultStrangerRules, oneByOne: 1_000, oneByOneInAll: 1_000 },
+      }),
       logger,
       now,
     }),

@@ -59,6 +59,7 @@ export async function viewingRoom(films: readonly Uint8Array[]): Promise<Viewing
       packs: [pack],
       sessions,
       audit,
+      strangers: store.strangers,
       logger: silentLogger,
     }),
   );
@@ -69,6 +70,7 @@ export async function viewingRoom(films: readonly Uint8Array[]): Promise<Viewing
       studies: store.register,
       sessions,
       audit,
+      strangers: store.strangers,
       logger: silentLogger,
     }),
   );

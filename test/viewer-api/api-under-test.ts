@@ -9,6 +9,7 @@ import { errorHandler, notFound } from '../../src/http/errors.ts';
 import { listen } from '../../src/http/server.ts';
 import { appSessions } from '../../src/http/sessions.ts';
 import { openStore } from '../../src/store/open-store.ts';
+import { strangerRefusals } from '../../src/store/stranger-refusals.ts';
 import { dicomwebProxy, type DicomwebProxyOptions } from '../../src/viewer-api/dicomweb-proxy.ts';
 import { viewerRouter } from '../../src/viewer-api/routes.ts';
 import { testDatabase } from '../support/postgres.ts';
@@ -67,6 +68,7 @@ export async function apiUnderTest(
   const store = await openStore({ databaseUrl: await testDatabase(), dataDir: '.', outputs: [], logger: silentLogger });
   const audited: AuditEntry[] = [];
   const audit = { record: async (entry: AuditEntry) => void audited.push(entry) };
+  const strangers = strangerRefusals({ audit, logger: silentLogger });
   const sessions = appSessions({ store: store.sessions });
   const app = express();
   app.use(
@@ -77,10 +79,14 @@ export async function apiUnderTest(
       packs: [pack],
       sessions,
       audit,
+      strangers,
       logger: silentLogger,
     }),
   );
-  app.use('/dicom-web', dicomwebProxy({ forward, studies: store.register, sessions, audit, logger: silentLogger }));
+  app.use(
+    '/dicom-web',
+    dicomwebProxy({ forward, studies: store.register, sessions, audit, strangers, logger: silentLogger }),
+  );
   app.use(notFound, errorHandler(silentLogger));
   const server = await listen(app, { host: '127.0.0.1', port: 0 });
   const url = `http://127.0.0.1:${server.port}`;
