@@ -105,7 +105,8 @@ describe('wetread infer', () => {
     }
     const jpeg = join(root, 'test/fixtures/pictures/film.jpg');
     const [file] = await read([jpeg, ...said]);
-    expect(file!.pictures[0]).toMatchObject({ rows: 96, columns: 64, readings: [{ pack: 'lumbar-landmarks' }] });
+    expect(file!.pictures[0]).toMatchObject({ rows: 96, columns: 64 });
+    expect(file!.pictures[0]!.readings.map(({ pack }) => pack)).toContain('lumbar-landmarks');
   });
 
   test('draws on the picture at its own size: untouched far from what was found, coloured where it was', async () => {
@@ -178,7 +179,9 @@ describe('wetread infer', () => {
     await writeFile(dot, PNG.sync.write(new PNG({ width: 1, height: 1 })));
     const said = ['--modality', 'DX', '--view', 'lateral'];
     const [file] = await read([dot, ...said]);
-    expect(file!.pictures[0]!.failures).toMatchObject([{ pack: 'lumbar-landmarks', code: 'model.picture-unusable' }]);
+    expect(file!.pictures[0]!.failures).toContainEqual(
+      expect.objectContaining({ pack: 'lumbar-landmarks', code: 'model.picture-unusable' }),
+    );
     expect((await infer([dot, ...said])).code).toBe(1);
     const cut = join(folder, 'cut.png');
     await writeFile(cut, (await readFile(await pngOf(slipped, 8))).subarray(0, 5_000));
