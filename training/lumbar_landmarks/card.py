@@ -99,7 +99,7 @@ Not for children, not for front views, not for films cut off above S1, not for a
 - Phantoms (T, V) whose soft tissue, pelvis and bone are real: projections of two CTs, bent.
   `pelvis_lumbar_ct`: TotalSegmentator test data, Apache-2.0. `abdomen_ct`: ACRIN-FLT-Breast_001, The Cancer Imaging
   Archive, CC BY 3.0, doi 10.7937/K9/TCIA.2017.ol20zmxg. Two patients prove nothing; they give texture.
-- **Real lateral films**: {marked["trainedOn"]["films"]} of the unifesp set (CC BY-NC-SA 4.0 as declared), every sixth film of a batch or so. Their
+- **Real lateral films**: {marked["trainedOn"]["films"]} of the unifesp set (CC BY-NC-SA 4.0 as declared), a fifth of each batch. Their
   corners were found by the model before this one and looked at by eye, not marked by a radiologist: they carry that
   model's habits. {marked["kept"]["films"]} more were kept for watching.
 - **Real films without a lateral lumbar spine** (unifesp; btxrd, non-commercial; spine-ap and whole-spine, CC BY 4.0 as
@@ -121,7 +121,7 @@ conference paper as an open test set; corners by their readers. No pixel size is
 validation, not a test.
 
 **Read: {read} of {real["films"]}. Levels right on {real["accepted"]["levelsRight"]} of those** (on {real["levelsRight"]} of all {real["films"]}, {number(real["levelShare"], "")}).
-{real["refusedAmongLevelWrong"]} of the {real["films"] - real["levelsRight"]} films with a wrong level were refused.
+{real["refusedAmongLevelWrong"]} of the {real["films"] - real["levelsRight"]} films with a wrong level refused.
 
 {real_table(report)}
 
