@@ -12,7 +12,8 @@ import type { GreyImage } from '../../src/domain/image.ts';
 import { silentLogger } from '../../src/domain/log.ts';
 import { loadPack, type LoadedPack } from '../../src/inference/load-packs.ts';
 import { modelRunner, type ManagedModelRunner } from '../../src/inference/model-runner.ts';
-import { inCrop, type BodyCorners } from '../../src/kit/upright-crop.ts';
+import { radiomicsOf } from '../../src/kit/radiomics/radiomics.ts';
+import { cropSide, inCrop, polygonMask, uprightFrame, type BodyCorners } from '../../src/kit/upright-crop.ts';
 
 const root = join(import.meta.dirname, '../..');
 const folder = join(root, 'models/vertebral-fracture');
@@ -23,6 +24,9 @@ type Case = {
   readonly kind: string;
   /** Counted from the centre of the first pixel, as Python counts. */
   readonly corners: readonly (readonly [number, number])[];
+  readonly cornersInCrop: readonly (readonly [number, number])[];
+  readonly cropRows: Readonly<Record<string, readonly number[]>>;
+  readonly radiomics: Readonly<Record<string, number>>;
   readonly deep: Readonly<Record<string, number>>;
   readonly probability: readonly number[];
   readonly unlikeness: number;
@@ -57,6 +61,18 @@ describe('the pack’s own code gives the training code’s chances to a ten-tho
   afterAll(() => session.release());
 
   test.each(cases.map((one, index) => ({ ...one, index })))('$level ($kind)', ({ index, ...one }) => {
+    const corners = cornersOf(one);
+    const frame = uprightFrame(corners);
+    const places = corners.map((corner) => inCrop(corner, frame));
+    expect(places.flat()).toEqual(one.cornersInCrop.flat().map((value) => expect.closeTo(value, 4) as number));
+    const { crop: values } = cuts[index]!;
+    for (const [row, wanted] of Object.entries(one.cropRows))
+      for (const [column, value] of wanted.entries())
+        expect(Math.abs(values[Number(row) * cropSide + column]! - value)).toBeLessThan(1e-4);
+    const region = { columns: cropSide, rows: cropSide, slices: 1, values, mask: polygonMask(places) };
+    const all = radiomicsOf(region);
+    for (const [name, value] of Object.entries(one.radiomics))
+      expect(relative(all[name]!, value), name).toBeLessThan(1e-4);
     for (const [channel, value] of Object.entries(one.deep))
       expect(relative(deepOf(index)[Number(channel)]!, value), `feature ${channel}`).toBeLessThan(1e-4);
     const { probabilities, zScores } = judged(cuts[index]!, deepOf(index));
