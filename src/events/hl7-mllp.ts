@@ -4,6 +4,7 @@ import { asWetreadError, WetreadError, type ErrorCode } from '../domain/errors.t
 import type { ExpectedExams } from '../domain/expected-exam.ts';
 import type { Logger } from '../domain/log.ts';
 import { acknowledgement, type Refusal, type Verdict } from '../hl7/acknowledgement.ts';
+import { asMessage, batchBeginning, batchFile, batchOfAcknowledgements, type BatchFile } from '../hl7/batch.ts';
 import { parseMessage, type Hl7Message } from '../hl7/message.ts';
 import { mllpServer, type MllpAnswer, type MllpServer, type MllpTls, type WholeFrame } from '../hl7/mllp-server.ts';
 import { heardExams, kindOf, usualReading, type ExamReading } from './hl7-exams.ts';
@@ -43,6 +44,65 @@ export function hl7Answers(
   const { exams, logger, senders = [], reading = usualReading } = options;
 
   async function answer(frame: WholeFrame): Promise<MllpAnswer> {
+    const beginning = batchBeginning(frame.bytes);
+    if (frame.kind === 'too-large' && beginning !== undefined)
+      return refusedBatch(beginning, new WetreadError('request.too-large'));
+    let file: BatchFile | undefined;
+    try {
+      file = frame.kind === 'too-large' ? undefined : batchFile(frame.bytes);
+    } catch (thrown) {
+      return refusedBatch(beginning, asWetreadError(thrown));
+    }
+    return file === undefined ? answerMessage(frame) : answerBatch(file);
+  }
+
+  /** Each message as if it had come alone, one after the other: later ones may change what earlier ones ordered. */
+  async function answerBatch({ header, batches, said }: BatchFile): Promise<MllpAnswer> {
+    const answered: { header?: Hl7Message; acknowledgements: Uint8Array[] }[] = [];
+    let quiet = 0;
+    let lost = false;
+    for (const batch of batches) {
+      const acknowledgements: Uint8Array[] = [];
+      for (const bytes of batch.messages) {
+        const one = await answerMessage({ kind: 'message', bytes });
+        if (one === 'hang-up') lost = true;
+        else if (one === 'nothing') quiet += 1;
+        else acknowledgements.push(one);
+      }
+      // What is there was heard; that something is missing is said besides, or the sender would take it for delivered.
+      if (batch.said !== undefined && batch.said !== batch.messages.length)
+        acknowledgements.push(
+          refusalOfBatch(batch.header, `BTS-1 says ${batch.said} messages, ${batch.messages.length} are there`),
+        );
+      answered.push({ ...(batch.header && { header: batch.header }), acknowledgements });
+    }
+    if (said !== undefined && said !== batches.length)
+      answered.push({
+        acknowledgements: [refusalOfBatch(header, `FTS-1 says ${said} batches, ${batches.length} are there`)],
+      });
+    // One message could not be kept and its sender wants no answers: only the whole batch can come again.
+    if (lost) return 'hang-up';
+    if (quiet > 0 && answered.every(({ acknowledgements }) => acknowledgements.length === 0)) return 'nothing';
+    return batchOfAcknowledgements({ ...(header && { header }), batches: answered });
+  }
+
+  function refusalOfBatch(header: Hl7Message | undefined, problem: string | WetreadError): Uint8Array {
+    const error = typeof problem === 'string' ? new WetreadError('hl7.malformed', problem) : problem;
+    logger.warn('an HL7 batch was refused', { code: error.code, detail: error.detail });
+    options.onAnswered?.(error.code);
+    const written = acknowledgement(header && asMessage(header), 'refused', { error, condition: 'segmentSequence' });
+    return Buffer.from(written ?? '', 'utf8');
+  }
+
+  function refusedBatch(header: Hl7Message | undefined, error: WetreadError): Uint8Array {
+    const batch = {
+      ...(header?.header.name === 'BHS' && { header }),
+      acknowledgements: [refusalOfBatch(header, error)],
+    };
+    return batchOfAcknowledgements({ ...(header?.header.name === 'FHS' && { header }), batches: [batch] });
+  }
+
+  async function answerMessage(frame: WholeFrame): Promise<MllpAnswer> {
     let message: Hl7Message | undefined;
     let verdict: Verdict = 'accepted';
     let refusal: Refusal | undefined;

@@ -52,11 +52,14 @@ const mostLines = 50_000;
 const mostRepetitions = 1_000;
 const longestText = 65_536;
 
-/** Throws `hl7.malformed` when the bytes do not begin with a message header that can be used, `request.too-large` for too many lines. */
-export function parseMessage(bytes: Uint8Array): Hl7Message {
+/**
+ * Throws `hl7.malformed` when the bytes do not begin with a message header that can be used, `request.too-large` for too
+ * many lines. Headers of batches (BHS, FHS) name their separators alike.
+ */
+export function parseMessage(bytes: Uint8Array, headerName = 'MSH'): Hl7Message {
   // Delimiters and the name of the character set are ASCII in every set that MLLP can carry.
   const ascii = new TextDecoder('latin1').decode(bytes.subarray(0, 4096)).replace(/^(\xef\xbb\xbf)?[\r\n\s]*/, '');
-  const delimiters = delimitersOf(ascii);
+  const delimiters = delimitersOf(ascii, headerName);
   const declared = ascii.split(/[\r\n]/, 1)[0]!.split(delimiters.field)[17] ?? '';
   const text = decodeText(bytes, declared, delimiters.repetition)
     .replace(/^\uFEFF/, '')
@@ -65,10 +68,10 @@ export function parseMessage(bytes: Uint8Array): Hl7Message {
   return { delimiters, header: segments[0]!, segments };
 }
 
-function delimitersOf(text: string): Delimiters {
-  if (!text.startsWith('MSH')) throw malformed('it does not begin with MSH');
+function delimitersOf(text: string, headerName: string): Delimiters {
+  if (!text.startsWith(headerName)) throw malformed(`it does not begin with ${headerName}`);
   const field = text[3] ?? '';
-  if (!separator.test(field)) throw malformed('MSH-1 is no separator');
+  if (!separator.test(field)) throw malformed(`${headerName}-1 is no separator`);
   const end = text.indexOf(field, 4);
   const declared = (end === -1 ? text.slice(4) : text.slice(4, end)).split(/[\r\n]/, 1)[0]!;
   const [component = '', repetition = '', escape = ''] = declared;
@@ -79,7 +82,7 @@ function delimitersOf(text: string): Delimiters {
   const subcomponent = declared[fourth] ?? '';
   const used = [field, component, repetition, escape, subcomponent].filter((one) => one !== '');
   if (component === '' || used.some((one) => !separator.test(one)) || new Set(used).size !== used.length)
-    throw malformed('MSH-2 does not name separators');
+    throw malformed(`${headerName}-2 does not name separators`);
   return { field, component, repetition, escape, subcomponent };
 }
 
@@ -96,9 +99,11 @@ function linesOf(text: string, field: string): string[] {
   return lines;
 }
 
+const isHeader = (name: string): boolean => name === 'MSH' || name === 'BHS' || name === 'FHS';
+
 function segment(line: string, delimiters: Delimiters): Segment {
   const name = line.slice(0, 3);
-  const header = name === 'MSH' || name === 'BHS' || name === 'FHS';
+  const header = isHeader(name);
   // Split when first asked for: reports carry whole documents in segments that nobody reads.
   let parts: readonly string[] | undefined;
   const raw = (field: number): string => {
@@ -189,7 +194,7 @@ export function writeMessage(segments: readonly WrittenSegment[], delimiters = s
 function writeSegment([name, fields]: WrittenSegment, delimiters: Delimiters): string {
   const { field, component, repetition, escape, subcomponent } = delimiters;
   const last = Math.max(0, ...Object.keys(fields).map(Number));
-  const header = name === 'MSH';
+  const header = isHeader(name);
   const texts = header ? [name, `${component}${repetition}${escape}${subcomponent}`] : [name];
   for (let number = header ? 3 : 1; number <= last; number += 1)
     texts.push(writeField(fields[number] ?? '', delimiters));
