@@ -59,19 +59,28 @@ const plan = fc.record({
   ),
   end: fc.constantFrom('\r', '\r', '\r', '\n', '\r\n'),
   between: fc.constantFrom('', '', '\r\n', 'GET / HTTP/1.0\r\n\r\n', '\0\0', '\x1c\r'),
+  /** Messages in frames of their own, or in one frame as a batch, with headers or without. */
+  together: fc.constantFrom('no', 'no', 'no', 'plain', 'batch', 'file'),
   damages: fc.option(damages, { nil: [] }),
   chunks: fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 30 }),
 });
 
 function written(seed: number) {
-  const { messages, end, between, ...rest } = drawn(plan, seed);
+  const { messages, end, between, together, ...rest } = drawn(plan, seed);
   const texts = messages.map((segments, at) =>
     segments.map((segment) => `${segment.replace('%', `M${seed}-${at}`)}${end}`).join(''),
   );
+  const frames = together === 'no' ? texts : [batchOf(texts, together, end)];
   const whole = new Uint8Array(
-    Buffer.concat(texts.flatMap((text) => [Buffer.from(between, 'latin1'), mllpFrame(text)])),
+    Buffer.concat(frames.flatMap((text) => [Buffer.from(between, 'latin1'), mllpFrame(text)])),
   );
   return { ...rest, whole, bytes: damaged(whole, rest.damages) };
+}
+
+function batchOf(texts: readonly string[], kind: 'plain' | 'batch' | 'file', end: string): string {
+  if (kind === 'plain') return texts.join('');
+  const batch = [`BHS|^~\\&|RIS|MAIN|WETREAD|AI|20260301||||B1${end}`, ...texts, `BTS|${texts.length}${end}`].join('');
+  return kind === 'batch' ? batch : `FHS|^~\\&|RIS|MAIN|WETREAD|AI|20260301||||F1${end}${batch}FTS|1${end}`;
 }
 
 /** The whole frames: what lies between an end and the last start before it, with the whole stream at hand. */
@@ -84,16 +93,18 @@ const framesIn = (bytes: Uint8Array): string[] =>
 
 /** What stands in a message, without knowing what it means: every text between any two separators. Undefined for messages with separators of their own. */
 function piecesOf(content: string): Set<string> | undefined {
-  const text = utf8(content)
-    .replace(/^\uFEFF/, '')
-    .trimStart();
-  if (!text.startsWith('MSH|^~\\&|')) return undefined;
+  if (!/^(?:\xef\xbb\xbf)?\s*(MSH|BHS|FHS)\|\^~\\&\|/.test(content)) return undefined;
+  if (/[\r\n]MSH(?!\|\^~\\&\|)/.test(content)) return undefined;
+  // Each message of a batch has a character set of its own.
+  const texts = [content, ...content.split(/(?<=[\r\n])(?=(?:MSH|BTS|FTS)\|)/)].map(utf8);
   const unescaped = (piece: string) =>
     piece.replaceAll(/\\([FSTRE]|X(?:[0-9A-Fa-f]{2})+|H|N|\.br|\.sp)\\/g, (_whole, code: string) => {
       if (code.startsWith('X')) return Buffer.from(code.slice(1), 'hex').toString('latin1');
       return { F: '|', S: '^', T: '&', R: '~', E: '\\', H: '', N: '' }[code] ?? '\n';
     });
-  return new Set(text.split(/[|^~&\r\n]/).flatMap((piece) => [unescaped(piece).trim(), piece.trim()]));
+  return new Set(
+    texts.flatMap((text) => text.split(/[|^~&\r\n]/).flatMap((piece) => [unescaped(piece).trim(), piece.trim()])),
+  );
 }
 
 function utf8(latin1: string): string {
@@ -165,6 +176,7 @@ function judged(
 ): Verdict {
   if (answer === 'hang-up') return fault('hung up');
   if (answer === 'nothing') return heard.length > 0 ? { kind: 'other' } : { kind: 'refused', code: 'unanswered' };
+  if (/^(BHS|FHS)/.test(answer)) return judgedBatch(frame, content, answer, heard, isSound);
   const code = /\rMSA.([AC][AER])/.exec(answer)?.[1];
   if (code === undefined) return fault(`an answer without MSA: ${answer.slice(0, 100)}`);
   if (!/^MSH[^\r]*\rMSA[^\r]*\r(ERR[^\r]*\r)?$/.test(answer))
@@ -175,16 +187,44 @@ function judged(
     return { kind: 'refused', code: /hl7\.[a-z-]+|request\.[a-z-]+/.exec(answer)?.[0] ?? 'no.code' };
   }
   if (heard.length !== 1) return fault(`accepted and heard ${heard.length} times`);
+  return claimed(frame, content, heard, isSound);
+}
+
+/** A batch of acknowledgements: nothing is accepted that was not heard, and nothing heard that was refused. */
+function judgedBatch(
+  frame: WholeFrame,
+  content: string,
+  answer: string,
+  heard: readonly Heard[],
+  isSound: boolean,
+): Verdict {
+  const line = '[^\\r]*\\r';
+  const batch = `BHS${line}(MSH${line}MSA${line}(ERR${line})?)*BTS${line}`;
+  if (!new RegExp(`^((${batch})+|FHS${line}(${batch})*FTS${line})$`).test(answer))
+    return fault(`a batch of another form: ${JSON.stringify(answer)}`);
+  const codes = [...answer.matchAll(/\rMSA.([AC][AER])/g)].map(([, code]) => code!);
+  if (codes.some((code) => code.endsWith('E'))) return fault(`${codes}: ${/ERR[^\r]*/.exec(answer)?.[0]}`);
+  const accepted = codes.filter((code) => code.endsWith('A')).length;
+  // Those that want no answer are heard and not told.
+  if (heard.length < accepted) return fault(`${accepted} accepted and ${heard.length} heard`);
+  if (accepted === codes.length && heard.length > 0) return claimed(frame, content, heard, isSound);
+  const verdict = claimed(frame, content, heard, false);
+  if (verdict.kind === 'fault' || codes.length === 0) return verdict;
+  return { kind: 'refused', code: /hl7\.[a-z-]+|request\.[a-z-]+/.exec(answer)?.[0] ?? 'no.code' };
+}
+
+/** Whether all that was heard stands in the frame. */
+function claimed(frame: WholeFrame, content: string, heard: readonly Heard[], isSound: boolean): Verdict {
   const pieces = piecesOf(content);
   if (pieces === undefined || frame.kind === 'too-large') return { kind: 'unproven' };
-  for (const { accession, numbers, studyUids, recordNumber } of heard[0]!.exams) {
-    const claimed = [
+  for (const { accession, numbers, studyUids, recordNumber } of heard.flatMap(({ exams }) => exams)) {
+    const claims = [
       accession,
       recordNumber,
       ...studyUids,
       ...numbers.map((number) => /^\w+:(.*)\^[^^]*$/s.exec(number)?.[1]),
     ];
-    for (const claim of claimed)
+    for (const claim of claims)
       if (claim !== undefined && !pieces.has(claim)) return fault(`heard ${JSON.stringify(claim)}, which is not there`);
   }
   return { kind: isSound ? 'same' : 'other' };
@@ -222,7 +262,7 @@ async function overSocket(
     socket.end();
     await ended.promise;
     socket.destroy();
-    const anonymous = (text: string) => text.replaceAll(/\d{14}[+-]\d{4}|(?<=.)[0-9a-f]{20}(?=.)/g, '');
+    const anonymous = (text: string) => text.replaceAll(/\d{14}[+-]\d{4}|(?<=.)[0-9a-f]{20}(?=.|\r)/g, '');
     const given = expected.filter((text) => text !== 'nothing');
     const got = framesIn(Buffer.from(received, 'latin1'));
     const same =
