@@ -124,11 +124,27 @@ export function genantGrade(lossPercent: number): GenantGrade {
   return lossPercent <= 40 ? '2' : '3';
 }
 
-/** Front and back wall, for the overlay. */
-export const heightLines = (body: Body, level: BodyLevel): OverlayShape[] => [
-  { kind: 'line', from: body.anteriorSuperior.at, to: body.anteriorInferior.at, label: `${level} anterior height` },
-  { kind: 'line', from: body.posteriorSuperior.at, to: body.posteriorInferior.at, label: `${level} posterior height` },
-];
+/** Front and back wall, for the overlay; beside each, from its lower end, how long it usually is at this level. */
+export function heightLines(body: Body, level: BodyLevel, loss: HeightLoss | undefined): OverlayShape[] {
+  const { anteriorSuperior, anteriorInferior, posteriorSuperior, posteriorInferior } = body;
+  const usual = (wall: string, from: Point, to: Point, { value }: Measurement): OverlayShape[] => {
+    // A wall that is nearly gone tells nothing of the way to its usual end.
+    if (value > 80) return [];
+    const stretch = 1 / (1 - value / 100);
+    const end: Point = [from[0] + (to[0] - from[0]) * stretch, from[1] + (to[1] - from[1]) * stretch];
+    return [{ kind: 'line', from, to: end, label: `usual ${wall} height of ${level}` }];
+  };
+  return [
+    { kind: 'line', from: anteriorSuperior.at, to: anteriorInferior.at, label: `${level} anterior height` },
+    { kind: 'line', from: posteriorSuperior.at, to: posteriorInferior.at, label: `${level} posterior height` },
+    ...(loss === undefined
+      ? []
+      : [
+          ...usual('anterior', anteriorInferior.at, anteriorSuperior.at, loss.anterior),
+          ...usual('posterior', posteriorInferior.at, posteriorSuperior.at, loss.posterior),
+        ]),
+  ];
+}
 
 /** A number from the corners of bodies, with the interval that the corners' spread gives it. */
 function measuringOn({ image, manifest }: Output) {

@@ -51,7 +51,7 @@ export function judgedFinding(output: Output, { level, body, judged, loss, expla
   const plain = { sopUid, frame, shapes: [outline] };
   const lost = loss === undefined ? 'height not measured' : `height loss ${whole(loss.worst.value)} %`;
   const called = Number(ovf) >= Number(detectedFrom);
-  const shapes = [outline, ...heightLines(body, level), ...cornerPoints(output, body, level), ...heatmap];
+  const shapes = [outline, ...heightLines(body, level, loss), ...cornerPoints(output, body, level), ...heatmap];
   if (called && mayHaveLostHeight(loss)) {
     return {
       ...finding,
@@ -77,7 +77,7 @@ export function judgedFinding(output: Output, { level, body, judged, loss, expla
       ...finding,
       result: { kind: 'measured', grades },
       summary: `${level} is lower than usual (${lost}, Genant ${genant}), though no fracture is suspected from its look`,
-      evidence: { ...plain, shapes: [outline, ...heightLines(body, level)] },
+      evidence: { ...plain, shapes: [outline, ...heightLines(body, level, loss)] },
       explanation,
     };
   }

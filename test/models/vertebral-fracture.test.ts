@@ -185,7 +185,13 @@ describe('whole films, on the real networks', () => {
     expect(l1!.explanation!.bars.length).toBeGreaterThanOrEqual(1);
     const kinds = l1!.evidence!.shapes.map(({ kind, label }) => `${kind} ${label}`);
     expect(kinds).toEqual(
-      expect.arrayContaining(['polygon L1', 'line L1 anterior height', 'line L1 posterior height']),
+      expect.arrayContaining([
+        'polygon L1',
+        'line L1 anterior height',
+        'line L1 posterior height',
+        'line usual anterior height of L1',
+        'line usual posterior height of L1',
+      ]),
     );
     const sum = classes.reduce((total, name) => total + scores![`OVF class@L1=${name}`]!, 0);
     expect(sum).toBeCloseTo(1, 6);
