@@ -59,7 +59,7 @@ describe('discovery', () => {
       hook: 'patient-view',
       title: expect.any(String),
       description: expect.any(String),
-      prefetch: { patient: 'Patient/{{context.patientId}}' },
+      prefetch: expect.objectContaining({ patient: 'Patient/{{context.patientId}}' }),
     });
   });
 
@@ -231,7 +231,8 @@ describe('feedback', () => {
   });
   const servedCard = async () => {
     const patient = newPatient();
-    await read(service.store, patient, [slip('L4/L5', 18), slip('L3/L4', 12)]);
+    // Two films, for each has one card whatever is seen on it.
+    for (const finding of [slip('L4/L5', 18), slip('L3/L4', 12)]) await read(service.store, patient, [finding]);
     const [first, second] = await service.cards('wetread-patient-view', { patientId: patient });
     return { patient, first: first!.uuid, second: second!.uuid };
   };
