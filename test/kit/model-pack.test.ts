@@ -96,12 +96,15 @@ describe('a manifest', () => {
     ],
     [
       'steps in another order',
-      (m) => (m['input']!['preprocess'] as unknown[]).reverse(),
+      (m) => (m['input']!['preprocess'] as unknown[]).unshift({ step: 'both-facings' }),
       'input.preprocess.0: both-facings comes last',
     ],
     [
       'a batch that does not match the steps',
-      (m) => (m['input']!['shape'] = [1, 1, 768, 512]),
+      (m) => {
+        (m['input']!['preprocess'] as unknown[]).push({ step: 'both-facings' });
+        m['input']!['shape'] = [1, 1, 768, 512];
+      },
       'input.shape.0: must be 2',
     ],
     ['an output nobody names', (m) => Object.assign(m, { outputs: {} }), 'outputs: name at least one'],
