@@ -1,9 +1,18 @@
 /** A reading in plain sentences: what is suspected, what is not, what could not be judged, and who has looked at it. */
-import type { Finding, Reading } from '../domain/finding.ts';
+import type { Concept, Finding, Reading } from '../domain/finding.ts';
 import { whyReadAgain } from '../domain/read-again.ts';
 import { reasonTexts, siteText } from './codes.ts';
 
 export const day = (instant: string): string => instant.slice(0, 10);
+
+/** Another model's report stands beside this one: each says what it did not suspect, never just "nothing". */
+const notSuspected: Readonly<Record<Concept, string>> = {
+  spondylolisthesis: 'No spondylolisthesis',
+  'vertebral-fracture': 'No fracture',
+  'vertebral-height': 'No unusual height',
+  'view-and-quality': 'Nothing',
+};
+const concepts = Object.keys(notSuspected) as Concept[];
 
 /** What each finding is compared with, in words; undefined where there is nothing to compare. */
 export type Course = (finding: Finding) => string | undefined;
@@ -32,7 +41,10 @@ export function conclusionOf(reading: Reading, course: Course = () => undefined)
     ...confirmed.map((finding) => withCourse(`Confirmed: ${sentence(finding.summary)}`, course(finding))),
     ...open.map((finding) => withCourse(sentence(finding.summary), course(finding))),
     ...rejected.map((finding) => `Rejected by the reviewer: ${sentence(finding.summary)}`),
-    clear.length > 0 ? `Nothing suspected at ${listed(clear.map(({ site }) => siteText(site)))}.` : '',
+    ...concepts.map((concept) => {
+      const places = clear.filter((finding) => finding.concept === concept).map(({ site }) => siteText(site));
+      return places.length > 0 ? `${notSuspected[concept]} suspected at ${listed(places)}.` : '';
+    }),
     // Where something was suspected once.
     ...clear.flatMap((finding) => {
       const then = course(finding);

@@ -67,9 +67,13 @@ describe('a reading nobody has looked at', () => {
     const report = reportOf(gradeOne);
     expect(report.status).toBe('partial');
     expect(report.conclusion).toMatch(/^AI suggestion, not yet reviewed\. Suspected L4\/L5 anterolisthesis, grade I/);
-    expect(report.conclusion).toContain('Nothing suspected at L1/L2, L2/L3, L3/L4 and L5/S1.');
+    expect(report.conclusion).toContain('No spondylolisthesis suspected at L1/L2, L2/L3, L3/L4 and L5/S1.');
     expect(report.resultsInterpreter).toBeUndefined();
     expect(report.presentedForm).toBeUndefined();
+  });
+
+  it('says what it did not suspect, for reports of other models stand beside it', () => {
+    expect(reportOf(oneFracture).conclusion).toContain('No fracture suspected at T11.');
   });
 
   it('can be called preliminary where a site wants it so', () => {
@@ -178,7 +182,7 @@ describe('what could not be assessed', () => {
     expect(observation.dataAbsentReason?.text).toBe('the level is not visible: S1 is cut off at the lower edge');
     const { conclusion } = reportOf(partlyAssessable);
     expect(conclusion).toContain('Not assessable (L5/S1): the level is not visible.');
-    expect(conclusion).not.toMatch(/Nothing suspected[^.]*L5\/S1/);
+    expect(conclusion).not.toMatch(/No spondylolisthesis suspected[^.]*L5\/S1/);
   });
 
   it('never reads as a normal film when nothing could be assessed', () => {
@@ -253,7 +257,7 @@ describe('after review', () => {
   it('a reading without suspicion that was verified as a whole is final', () => {
     expect(reportOf(verified).status).toBe('final');
     expect(reportOf(verified).conclusion).toMatch(
-      /^AI reading, reviewed by Dr\. Ana & Bo <Reader> on 2026-03-02\. Nothing suspected at/,
+      /^AI reading, reviewed by Dr\. Ana & Bo <Reader> on 2026-03-02\. No spondylolisthesis suspected at/,
     );
   });
 });
