@@ -49,7 +49,7 @@ export function judgedFinding(output: Output, { level, body, judged, loss, expla
   const finding = { ...about(level), measurements };
   const outline: OverlayShape = { kind: 'polygon', points: outlineOf(body), label: level };
   const plain = { sopUid, frame, shapes: [outline] };
-  const lost = loss === undefined ? 'height not measured' : `height loss ${whole(loss.worst.value)} %`;
+  const lost = loss === undefined ? 'height not measured' : inWords(loss.worst.value);
   const called = Number(ovf) >= Number(detectedFrom);
   const shapes = [outline, ...heightLines(body, level, loss), ...cornerPoints(output, body, level), ...heatmap];
   if (called && mayHaveLostHeight(loss)) {
@@ -114,5 +114,6 @@ export const scaled = ({ xx, yy, xy }: Covariance, factor: number): Covariance =
   xy: xy * factor,
 });
 
-/** Without a minus before zero. */
-const whole = (value: number): string => String(Math.round(value) + 0);
+/** A body taller than its neighbours foretell has lost nothing. */
+const inWords = (lossPercent: number): string =>
+  lossPercent < 0.5 ? 'no height lost' : `height loss ${Math.round(lossPercent)} %`;
