@@ -115,7 +115,7 @@ const dayMs = 86_400_000;
 /** Orders that came to nothing. */
 const void_: ReadonlySet<string> = new Set(['revoked', 'entered-in-error']);
 
-/** Only where the chart was looked into: "none on record" is a statement, not a guess. */
+/** Only where the chart was looked into: that no order was found is a statement, not a guess. */
 function isMissing(
   step: Step,
   { onRecord: orders, studies, now }: { onRecord: OnRecord; studies: readonly StudyRecord[]; now: Date },
@@ -142,7 +142,7 @@ function isOf(step: Step, { description = '', modalities }: StudyRecord): boolea
 }
 
 function nextStep(step: Step, finding: Finding, patient: PatientId): NextStep {
-  const { code, text, why } = exams[step];
+  const { code, text, why, goodForDays } = exams[step];
   const standing =
     finding.verdict.kind === 'confirmed' ? 'finding confirmed by a reader' : 'AI finding, not yet reviewed';
   const reason = `${suspicionWords(finding)} (${standing})`;
@@ -159,7 +159,8 @@ function nextStep(step: Step, finding: Finding, patient: PatientId): NextStep {
   const label = `Draft an order: ${text} (${standing})`;
   return {
     step,
-    says: `${text}: ${why}; none is on record.`,
+    // Orders and the studies that came here are what was looked into: a result reported elsewhere may exist.
+    says: `${text}: ${why}; no order of the last ${Math.round(goodForDays / 30.4)} months was found.`,
     suggestion: {
       label,
       actions: [

@@ -8,8 +8,10 @@ export type { Unit } from './quantities.ts';
 export type Concept = 'spondylolisthesis' | 'vertebral-height' | 'vertebral-fracture' | 'view-and-quality';
 
 /** Vertebrae, the segments between them, or the whole image. */
-export type Vertebra = 'T10' | 'T11' | 'T12' | 'L1' | 'L2' | 'L3' | 'L4' | 'L5' | 'S1';
-export type Segment = 'T10/T11' | 'T11/T12' | 'T12/L1' | 'L1/L2' | 'L2/L3' | 'L3/L4' | 'L4/L5' | 'L5/S1';
+export const vertebrae = ['T10', 'T11', 'T12', 'L1', 'L2', 'L3', 'L4', 'L5', 'S1'] as const;
+export type Vertebra = (typeof vertebrae)[number];
+export const segments = ['T10/T11', 'T11/T12', 'T12/L1', 'L1/L2', 'L2/L3', 'L3/L4', 'L4/L5', 'L5/S1'] as const;
+export type Segment = (typeof segments)[number];
 export type Site =
   | { readonly kind: 'vertebra'; readonly level: Vertebra }
   | { readonly kind: 'segment'; readonly level: Segment }
@@ -39,14 +41,16 @@ type Graded = { readonly grades?: readonly Grade[] };
 
 export type Direction = 'anterior' | 'posterior';
 
-export type NotAssessableReason =
-  | 'wrong-view'
-  | 'wrong-region'
-  | 'poor-quality'
-  | 'level-not-visible'
-  | 'levels-uncertain'
-  | 'unusual-anatomy'
-  | 'unlike-training-data';
+export const notAssessableReasons = [
+  'wrong-view',
+  'wrong-region',
+  'poor-quality',
+  'level-not-visible',
+  'levels-uncertain',
+  'unusual-anatomy',
+  'unlike-training-data',
+] as const;
+export type NotAssessableReason = (typeof notAssessableReasons)[number];
 
 export type FindingResult =
   | (Graded & { readonly kind: 'detected'; readonly direction?: Direction })

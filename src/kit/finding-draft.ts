@@ -1,6 +1,6 @@
 /** The shape of what a pack answers, checked before anybody believes it. */
 import { z } from 'zod';
-import type { FindingDraft } from '../domain/finding.ts';
+import { notAssessableReasons, segments, vertebrae, type FindingDraft } from '../domain/finding.ts';
 import { quantityName, quantityWords } from '../domain/quantities.ts';
 
 const finite = z.number().refine(Number.isFinite, 'must be a finite number');
@@ -8,8 +8,8 @@ const point = z.tuple([finite, finite]);
 const label = z.string().min(1).max(64);
 /** A map is a hint of a place; more would only fill the database. */
 const side = z.int().min(1).max(64);
-const vertebra = z.enum(['T10', 'T11', 'T12', 'L1', 'L2', 'L3', 'L4', 'L5', 'S1']);
-const segment = z.enum(['T10/T11', 'T11/T12', 'T12/L1', 'L1/L2', 'L2/L3', 'L3/L4', 'L4/L5', 'L5/S1']);
+const vertebra = z.enum(vertebrae);
+const segment = z.enum(segments);
 
 const shape = z.discriminatedUnion('kind', [
   z.strictObject({
@@ -54,15 +54,7 @@ const result = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('measured'), grades }),
   z.strictObject({
     kind: z.literal('not-assessable'),
-    reason: z.enum([
-      'wrong-view',
-      'wrong-region',
-      'poor-quality',
-      'level-not-visible',
-      'levels-uncertain',
-      'unusual-anatomy',
-      'unlike-training-data',
-    ]),
+    reason: z.enum(notAssessableReasons),
     explanation: z.string().min(1),
   }),
 ]);

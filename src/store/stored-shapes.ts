@@ -1,7 +1,14 @@
 /** What lies in the database as JSON, checked when it is read: a row of another version must not pass for one of this. */
 import { z } from 'zod';
 import { errorTable, type ErrorCode } from '../domain/errors.ts';
-import type { FindingDraft, PackIdentity, Reviewer } from '../domain/finding.ts';
+import {
+  notAssessableReasons,
+  segments,
+  vertebrae,
+  type FindingDraft,
+  type PackIdentity,
+  type Reviewer,
+} from '../domain/finding.ts';
 import { readingId, sopUid } from '../domain/ids.ts';
 import type { Outcome } from '../domain/outcome.ts';
 
@@ -26,8 +33,8 @@ const overlayShape = z.discriminatedUnion('kind', [
   }),
 ]);
 
-const vertebra = z.enum(['T10', 'T11', 'T12', 'L1', 'L2', 'L3', 'L4', 'L5', 'S1']);
-const segment = z.enum(['T10/T11', 'T11/T12', 'T12/L1', 'L1/L2', 'L2/L3', 'L3/L4', 'L4/L5', 'L5/S1']);
+const vertebra = z.enum(vertebrae);
+const segment = z.enum(segments);
 
 const grade = z.discriminatedUnion('scale', [
   z.object({ scale: z.literal('Meyerding'), value: z.enum(['I', 'II', 'III', 'IV', 'V']) }),
@@ -62,15 +69,7 @@ export const findingDraft: z.ZodType<FindingDraft> = z.object({
       z.object({ kind: z.literal('measured'), grades }),
       z.object({
         kind: z.literal('not-assessable'),
-        reason: z.enum([
-          'wrong-view',
-          'wrong-region',
-          'poor-quality',
-          'level-not-visible',
-          'levels-uncertain',
-          'unusual-anatomy',
-          'unlike-training-data',
-        ]),
+        reason: z.enum(notAssessableReasons),
         explanation: z.string(),
       }),
     ]),

@@ -275,6 +275,8 @@ describe('a next step', () => {
     expect(card!.selectionBehavior).toBe('any');
     const [suggestion, ...others] = card!.suggestions!;
     expect(others).toEqual([]);
+    // Results reported elsewhere are not looked into, so the card must not deny them.
+    expect(card!.detail).toContain('no order of the last 12 months was found');
     expect(suggestion!.label).toBe(
       'Draft an order: X-ray of the lumbar spine, flexion and extension views (AI finding, not yet reviewed)',
     );

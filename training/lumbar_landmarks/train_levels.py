@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..running_average import follow
 from .dataset import letterbox
 from .levels import CROP, PLACES, LevelNet, frames, normalised
 from .pools import ShardPool, held_out, marked_films
@@ -152,12 +153,7 @@ def main():
         loss.backward()
         optimizer.step()
         step += 1
-        keep = min(0.995, step / (step + 20))
-        for key, value in net.state_dict().items():
-            if value.dtype.is_floating_point:
-                average[key].lerp_(value.detach(), 1 - keep)
-            else:
-                average[key].copy_(value)
+        follow(average, net, step, 0.995)
         hit = (said.argmax(1) == places).numpy()
         drawn.extend(hit[~real])
         films_right.extend(hit[real])

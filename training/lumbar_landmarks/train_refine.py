@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from ..phantoms.geometry import BODIES, BODY, LEVELS, PLATE
+from ..running_average import follow
 from .augment import wash_out
 from .dataset import letterbox
 from .net import moments
@@ -177,12 +178,7 @@ def main():
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
         step += 1
-        keep = min(0.998, step / (step + 20))
-        for key, value in net.state_dict().items():
-            if value.dtype.is_floating_point:
-                average[key].lerp_(value.detach(), 1 - keep)
-            else:
-                average[key].copy_(value)
+        follow(average, net, step, 0.998)
         errors.append(error.item())
         if time.time() - shown > 30:
             print(

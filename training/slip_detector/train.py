@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import torch
 
+from ..running_average import follow
 from .films import Films
 from .net import BACKBONES, build
 
@@ -92,12 +93,7 @@ def main():
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
         step += 1
-        keep = min(0.998, step / (step + 20))
-        for key, value in net.state_dict().items():
-            if value.dtype.is_floating_point:
-                average[key].lerp_(value.detach(), 1 - keep)
-            else:
-                average[key].copy_(value)
+        follow(average, net, step, 0.998)
         losses.append([part.item() for part in parts.values()])
         if time.time() - shown > 30:
             told = " ".join(f"{name[5:]} {value:.3f}" for name, value in zip(parts, np.mean(losses, 0), strict=True))

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..running_average import follow
 from .backbone import Backbone, normalised
 from .fractals import FractalTask
 from .radiographs import RadiographTask
@@ -107,12 +108,7 @@ def main():
         torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
         optimizer.step()
         step += 1
-        keep = min(0.99, step / (step + 10))
-        for key, value in net.state_dict().items():
-            if value.dtype.is_floating_point:
-                average[key].lerp_(value.detach(), 1 - keep)
-            else:
-                average[key].copy_(value)
+        follow(average, net, step, 0.99, early=10)
         seen.append([loss.item(), *(value for pair in right.values() for value in pair)])
         if time.time() - shown > 30:
             figures = " ".join(f"{value:.3f}" for value in np.mean(seen, 0))

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..running_average import follow
 from . import cohorts, imagenet
 from .backbone import CROP, normalised
 from .export import write
@@ -151,9 +152,7 @@ def main():
         torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
         optimizer.step()
         step += 1
-        keep = min(0.97, step / (step + 10))
-        for name, value in model.state_dict().items():
-            average[name].lerp_(value, 1 - keep) if value.dtype.is_floating_point else average[name].copy_(value)
+        follow(average, model, step, 0.97, early=10)
         seen.append([loss.item(), float((logits.argmax(1).numpy() == kinds[rows]).mean())])
         if time.time() - shown > 30:
             error, right = np.mean(seen, 0)
