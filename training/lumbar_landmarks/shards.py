@@ -15,16 +15,16 @@ import numpy as np
 
 from ..phantoms.ct_tissue import Projections
 from ..phantoms.ct_volumes import DeformedProjections
-from ..phantoms.generator import generator_hash, render
+from ..phantoms.generator import Setting, generator_hash, render
 from .dataset import letterbox
 
 COARSE, FINE = (384, 256), (768, 512)
 
 
-def render_shard(seeds, versions, size=COARSE, projections=None, volumes=None):
+def render_shard(seeds, versions, size=COARSE, projections=None, volumes=None, setting=Setting()):
     images, points, known, sizes, kinds = [], [], [], [], []
     for index, seed in enumerate(seeds):
-        film = render(seed, versions[index % len(versions)], *size, projections=projections, volumes=volumes)
+        film = render(seed, versions[index % len(versions)], *size, setting, projections, volumes)
         image, moved, scale = letterbox(film.image, film.landmarks, *size)
         images.append(np.round(image * 255).astype(np.uint8))
         height, width = film.image.shape
@@ -53,6 +53,7 @@ def main():
     arguments.add_argument("--ct", type=Path, help="projections made by training.phantoms.ct_tissue, for version T")
     arguments.add_argument("--volumes", type=Path, help="projections made by training.phantoms.ct_volumes, for version V")
     arguments.add_argument("--fine", action="store_true", help="full input size, for the second stage")
+    arguments.add_argument("--view", choices=["lumbar", "thoracolumbar"], help="the view of every film, else drawn")
     arguments.add_argument("--shard", type=int, default=200)
     options = arguments.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -68,6 +69,7 @@ def main():
             FINE if options.fine else COARSE,
             projections,
             volumes,
+            Setting(view=options.view),
         )
         part = path.with_suffix(".part.npz")
         np.savez(part, **shard, generator=generator_hash())
