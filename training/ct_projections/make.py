@@ -15,7 +15,7 @@ import numpy as np
 
 from ..manifests import COLUMNS, Writer
 from . import corners, volume
-from .projection import PIXEL, Exposure, Pose, project
+from .projection import PIXEL, Exposure, Field, Pose, View, developed, project
 
 MEASURED = ("T10", "T11", "T12", "L1", "L2")
 SEED = 20_261_121
@@ -38,38 +38,41 @@ def draw_exposure(rng):
         bone=float(rng.uniform(1.8, 3.5)),
         noise=float(np.exp(rng.uniform(np.log(0.0005), np.log(0.004)))),
         blur=float(rng.uniform(0.5, 1.1)),
-        gamma=float(np.exp(rng.uniform(np.log(0.7), np.log(1.5)))),
-        window=(float(rng.uniform(1, 8)), float(rng.uniform(98.5, 99.9))),
-        unsharp=float(rng.uniform(0, 1.2)),
-        level=float(rng.uniform(0.3, 0.8)),
+        gamma=float(np.exp(rng.uniform(np.log(0.7), np.log(1.3)))),
+        window=(float(rng.uniform(0, 0.8)), float(rng.uniform(99.2, 99.95))),
+        edges=float(rng.uniform(0.8, 2)),
+        unsharp=float(rng.uniform(0, 0.8)),
+        level=float(rng.uniform(0.2, 0.6)),
     )
 
 
-def collimated(grey, places, rng):
-    """From about T8 down to the volume's end, the spine about in the middle: (film, offset of its first pixel)."""
+def blades(view, places, rng):
+    """From about T8 down to the volume's end, the spine about in the middle."""
     points = np.array(list(places.values()))
     inside = lambda low, high, limit: (max(0, int(low)), min(limit, int(high)))
     depth = np.linalg.norm(places["L1.anteriorSuperior"] - places["L1.posteriorSuperior"])
-    left, right = inside(*(points[:, 0].min(), points[:, 0].max()) + np.array([-1, 1]) * rng.uniform(0.9, 2.2, 2) * depth, grey.shape[1])
-    top, bottom = inside(points[:, 1].min() - rng.uniform(1.2, 3.0) * depth, grey.shape[0], grey.shape[0])
+    left, right = inside(*(points[:, 0].min(), points[:, 0].max()) + np.array([-1, 1]) * rng.uniform(0.9, 2.2, 2) * depth, view.columns)
+    top, bottom = inside(points[:, 1].min() - rng.uniform(1.2, 3.0) * depth, view.rows, view.rows)
     # Below L2 hardly anything was scanned: the film ends there.
     lowest = max(places["L2.posteriorInferior"][1], places["L2.anteriorInferior"][1])
     bottom = min(bottom, int(lowest + rng.uniform(0.1, 0.3) * depth))
-    return grey[top:bottom, left:right], np.array([left, top])
+    return Field(left, top, right - left, bottom - top)
 
 
-def film_of(scan, bodies, index):
+def film_of(planes, bodies, index):
+    """`planes` as `volume.for_films` makes them."""
     rng = np.random.default_rng([SEED, index])
     pose, exposure = draw_pose(rng), draw_exposure(rng)
-    grey, to_film = project(scan, pose, exposure, rng)
+    view = View(planes, pose)
     names = [f"{level}.{corner}" for level in MEASURED for corner in bodies[level]]
     points = np.array([bodies[level][corner] for level in MEASURED for corner in bodies[level]])
-    places = dict(zip(names, to_film(points)))
-    film, offset = collimated(grey, places, rng)
+    places = dict(zip(names, view.to_film(points)))
+    field = blades(view, places, rng)
+    film = developed(project(planes, view, field, exposure.bone), exposure, rng)
     # Millimetres of the patient where the spine is, as a header with the magnification would give them.
-    spine = points[:, 0].mean() - scan.size[0] / 2
+    spine = points[:, 0].mean() - planes.size[0] / 2
     spacing = PIXEL * (pose.source - pose.behind - spine) / pose.source
-    return film, {name: place - offset for name, place in places.items()}, spacing, pose
+    return film, {name: place - [field.left, field.top] for name, place in places.items()}, spacing, pose
 
 
 def drawn(film, places):
@@ -105,9 +108,10 @@ def main():
     scan = volume.load(options.ct)
     bodies = corners.body_corners(scan)
     writer = Writer(options.out, COLUMNS)
+    planes = volume.for_films(scan)
     pictures = []
     for index in range(options.films):
-        film, places, spacing, pose = film_of(scan, bodies, index)
+        film, places, spacing, pose = film_of(planes, bodies, index)
         name = f"ct{index:02d}.png"
         cv2.imwrite(str(writer.out / name), np.round(film * 255).astype(np.uint8))
         seen = {
