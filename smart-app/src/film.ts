@@ -17,7 +17,7 @@ type ImagePoint = readonly [x: number, y: number];
 export type PagePoint = readonly [x: number, y: number];
 
 export type Film = {
-  /** `frame` counts from 0. Throws when the picture cannot be decoded. */
+  /** `frame` counts from 0. Throws when the picture cannot be decoded; does nothing when another was asked for meanwhile. */
   show(file: Uint8Array<ArrayBuffer>, frame: number): Promise<void>;
   clear(): void;
   readonly size: { readonly columns: number; readonly rows: number } | undefined;
@@ -49,7 +49,9 @@ export function makeFilm(surface: HTMLDivElement, onMove: () => void): Film {
   surface.addEventListener(Enums.Events.IMAGE_RENDERED, onMove);
   surface.addEventListener(Enums.Events.CAMERA_MODIFIED, onMove);
 
-  let shown: { readonly imageId: string; readonly columns: number; readonly rows: number } | undefined;
+  let asked = 0;
+  let held: { readonly imageId: string; readonly file: number } | undefined;
+  let shown: { readonly columns: number; readonly rows: number } | undefined;
 
   const toWorld = ([x, y]: ImagePoint): Types.Point3 => {
     const { imageData } = viewport.getImageData() as { imageData: { indexToWorld(index: Types.Point3): Types.Point3 } };
@@ -58,24 +60,32 @@ export function makeFilm(surface: HTMLDivElement, onMove: () => void): Film {
   };
 
   const forget = () => {
-    if (shown === undefined) return;
-    cache.removeImageLoadObject(shown.imageId, { force: true });
-    wadouri.dataSetCacheManager.purge();
-    wadouri.fileManager.purge();
+    asked += 1;
     shown = undefined;
+    if (held === undefined) return;
+    cache.removeImageLoadObject(held.imageId, { force: true });
+    wadouri.dataSetCacheManager.purge();
+    // Not purged: numbers would begin again at 0, and under an id it knows the viewport draws the film it had before.
+    wadouri.fileManager.remove(held.file);
+    held = undefined;
   };
 
   return {
     async show(file, frame) {
       forget();
+      const own = asked;
       const imageId = `${wadouri.fileManager.add(new Blob([file]))}${frame > 0 ? `?frame=${frame + 1}` : ''}`;
       // Parsed, then decoded, each on its own: the loader and setStack never settle when either fails on the way.
       const { url } = wadouri.parseImageId(imageId);
+      held = { imageId, file: Number(url) };
       demandWholePicture(await withinTime(wadouri.dataSetCacheManager.load(url, wadouri.loadFileRequest, imageId)));
       await withinTime(imageLoader.loadAndCacheImage(imageId));
+      // A film that took longer to unpack than the one asked for after it must not take its place under that one's overlay.
+      if (own !== asked) return;
       await viewport.setStack([imageId]);
+      if (own !== asked) return;
       const { dimensions } = viewport.getImageData();
-      shown = { imageId, columns: dimensions[0], rows: dimensions[1] };
+      shown = { columns: dimensions[0], rows: dimensions[1] };
       viewport.render();
     },
 

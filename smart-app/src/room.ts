@@ -273,6 +273,7 @@ export async function openRoom(
         try {
           await film.show(file, evidence?.sopUid === target.sopUid ? evidence.frame : 0);
         } catch (error) {
+          if (stopped.signal.aborted) return;
           console.error('film not decoded', error);
           picture = undefined;
           return say(

@@ -24,10 +24,13 @@ const films = {
   wrongView: 4,
   square: 5,
   oblong: 6,
+  moved: 7,
 } as const;
 const names = ['l4-l5-grade-1.dcm', 'l5-s1-grade-2.dcm', 'normal.dcm', 'normal-implant.dcm', 'wrong-view.dcm'];
 const square: Square = { left: 300, top: 500, right: 420, bottom: 580 };
 const shape = { rows: 900, columns: 700, square };
+/** The same film but for where the square is. */
+const movedSquare: Square = { left: 150, top: 240, right: 270, bottom: 320 };
 
 let room: ViewingRoom;
 let browser: Browser;
@@ -50,6 +53,10 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('the app', () => {
       ...names.map(demo),
       squareFilm({ study: '1.2.3.50', series: '1.2.3.51', sop: '1.2.3.52' }, { ...shape, spacing: [0.2, 0.2] }),
       squareFilm({ study: '1.2.3.60', series: '1.2.3.61', sop: '1.2.3.62' }, { ...shape, spacing: [0.3, 0.2] }),
+      squareFilm(
+        { study: '1.2.3.70', series: '1.2.3.71', sop: '1.2.3.72' },
+        { ...shape, square: movedSquare, spacing: [0.2, 0.2] },
+      ),
     ]);
     for (const [index, name] of names.entries()) {
       const described = { description: 'Lumbar spine, lateral', startedAt: `2026-11-${20 - index}T09:30:00` };
@@ -62,6 +69,9 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('the app', () => {
         ),
       );
     }
+    await room.keep(films.moved, { description: 'Square, moved', startedAt: '2026-10-04T10:00:00' }, ({ study, sop }) =>
+      squareReading(study, sop, movedSquare),
+    );
     browser = await launchBrowser();
   });
   afterAll(async () => {
@@ -124,6 +134,25 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('the app', () => {
       expect(await overlayError()).toBeLessThanOrEqual(1);
       await page.setViewportSize({ width: 900, height: 620 });
       expect(await overlayError()).toBeLessThanOrEqual(1);
+    });
+
+    test('on the film it belongs to, when another of the same size was shown before', async () => {
+      await open(films.square);
+      await filmShown();
+      expect(await overlayError()).toBeLessThanOrEqual(1);
+      for (const [key, film] of [
+        ['j', films.moved],
+        ['k', films.square],
+        ['k', films.oblong],
+        ['j', films.square],
+        ['j', films.moved],
+      ] as const) {
+        await page.keyboard.press(key);
+        const { sop } = room.archive.kept[film]!;
+        await page.waitForFunction((wanted) => document.getElementById('surface')?.dataset['sop'] === wanted, sop);
+        await filmShown();
+        expect(await overlayError()).toBeLessThanOrEqual(1);
+      }
     });
 
     test('and opens zoomed to the level, with the whole film one key away', async () => {
@@ -394,10 +423,10 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('the app', () => {
 function squareReading(
   study: Reading['studyUid'],
   sopUid: NonNullable<Reading['findings'][number]['evidence']>['sopUid'],
+  { left, top, right, bottom } = square,
 ): Reading {
   const id = readingIdOf(study, pack, sopUid);
   const site = { kind: 'segment', level: 'L4/L5' } as const;
-  const { left, top, right, bottom } = square;
   return {
     id,
     studyUid: study,
