@@ -25,6 +25,8 @@ type Drawn = {
   readonly change?: (corners: [number, number][]) => void;
   readonly image?: Partial<Output['image']>;
   readonly variance?: number;
+  /** How many of the 34 corners the film's mirror image shows elsewhere. */
+  readonly apart?: number;
 };
 
 const [height, width] = [768, 512];
@@ -43,6 +45,7 @@ function readingOf({
   change,
   image = {},
   variance = 4,
+  apart = 0,
 }: Drawn = {}) {
   const names = ['T12/L1', 'L1/L2', 'L2/L3', 'L3/L4', 'L4/L5', 'L5/S1'];
   const offset = (segment: string): number =>
@@ -68,7 +71,7 @@ function readingOf({
     outputs: {
       landmarks: { dims: [1, 34, 6], data: Float32Array.from(rows) },
       levels: { dims: [1, 3], data: Float32Array.from(levels) },
-      apart: { dims: [1, 34], data: new Float32Array(34).fill(1) },
+      apart: { dims: [1, 34], data: new Float32Array(34).fill(1).fill(depth, 34 - apart) },
     },
     manifest,
     image: { rows: height, columns: width, tags: {}, mean: 0.3, standardDeviation: 0.2, ...image },
@@ -334,31 +337,45 @@ describe('a film that cannot be read', () => {
     ['gives crossed corners', { change: (c) => ([c[8], c[9]] = [c[9]!, c[8]!]) }, 'wrong-view'],
     ['may be named one level off', { levels: [0.02, 0.6, 0.38] }, 'levels-uncertain'],
     ['ends above the sacrum', { image: { rows: 600 } }, 'levels-uncertain'],
-    [
-      'has one body far too deep',
-      {
-        change: (c) => {
-          c[13]![0] += 40;
-          c[14]![0] += 40;
-        },
-      },
-      'unusual-anatomy',
-    ],
+    ['has corners that lie anywhere', { variance: 40 ** 2 }, 'unlike-training-data'],
+    ['and its mirror image show different vertebrae', { apart: 34 }, 'levels-uncertain'],
     [
       'has a gap in the spine',
-      { change: (c) => c.slice(0, 12).forEach((corner) => (corner[1] -= 70)) },
+      { change: (c) => c.slice(0, 12).forEach((corner) => (corner[1] -= 400)) },
       'unusual-anatomy',
     ],
   ])('because it %s', (_, drawn, reason) => expect(refusal(drawn)).toBe(reason));
 
+  test('because doubts of two kinds add up, neither of which is enough: both are told, the larger first', () => {
+    const { gateUsual, gateWeight } = manifest.operatingPoints;
+    const doubtful = (share: number) => gateUsual.levelDoubt + share / gateWeight.levelDoubt;
+    const levels = (share: number) => [0, 1 - doubtful(share), doubtful(share)] as const;
+    // Both axes have this variance, and the corners' spread is told in depths.
+    const spread = (share: number) =>
+      (depth * Math.max(0, gateUsual.cornerSpread + share / gateWeight.cornerSpread)) ** 2 / 2;
+    expect(answerFor({ levels: levels(0.7) })[0]!.result.kind).toBe('not-detected');
+    expect(answerFor({ variance: spread(0.6) })[0]!.result.kind).toBe('not-detected');
+    const both = { levels: levels(0.7), variance: spread(0.6) };
+    expect(refusal(both)).toBe('levels-uncertain');
+    expect(answerFor(both)[0]!.summary).toMatch(/^Not read: the levels .*; the corners of at least one vertebra .*\.$/);
+  });
+
   test('because of its levels says which discs the lowest one may be', () => {
     const [refused] = answerFor({ levels: [0, 0.62, 0.38] });
-    expect(refused!.summary).toContain('The disc found as L5/S1 is L5/S1 (62 %) or L4/L5 (38 %).');
+    expect(refused!.summary).toContain('the disc found as L5/S1 is L5/S1 (62 %) or L4/L5 (38 %).');
   });
 
   test('is not one whose names the net moved, once it is sure of where they belong', () => {
     expect(answerFor({ levels: [0.97, 0.03, 0] })[0]!.result.kind).toBe('not-detected');
   });
+
+  test.each<[string, Drawn]>([
+    ['crushed to a third of its height', { change: (c) => [14, 15].forEach((i) => (c[i]![1] += 0.67 * bodyHeight)) }],
+    ['slipped by two thirds', { slips: { 'L4/L5': 66 }, image: { columns: 600 } }],
+    ['whose neighbour S1 ends beyond the edge of the film', { image: { columns: 250 } }],
+  ])('is not one with a body %s, if its corners are sure', (_, drawn) =>
+    expect(answerFor(drawn)[0]!.result.kind).toBe('not-detected'),
+  );
 
   test('is not one that lacks a label, or is labelled lateral', () => {
     expect(answerFor({ image: { tags: { viewPosition: 'LL', bodyPartExamined: 'LSPINE' } } })[0]!.result.kind).toBe(
@@ -373,22 +390,19 @@ test('the thresholds are those that training chose for these weights (training/l
   ) as {
     readonly chosenOn: { readonly model: string };
     readonly slip: { readonly thresholdAboveNormal: Readonly<Record<string, number>> };
-    readonly gate: { readonly limits: Readonly<Record<string, { readonly min?: number; readonly max?: number }>> };
+    readonly gate: {
+      readonly limits: { readonly usual: object; readonly weight: object; readonly never: readonly string[] };
+    };
   };
   expect(chosen.chosenOn.model).toBe(manifest.weights.sha256);
-  const { anteriorPercentAboveNormal, gateLeast, gateMost } = manifest.operatingPoints;
+  const { anteriorPercentAboveNormal, gateUsual, gateWeight } = manifest.operatingPoints;
   const percents = Object.values(chosen.slip.thresholdAboveNormal).map((part) => 100 * part);
   expect(Object.values(anteriorPercentAboveNormal)).toHaveLength(percents.length);
   for (const [index, percent] of Object.values(anteriorPercentAboveNormal).entries())
     expect(percent).toBeCloseTo(percents[index]!, 2);
-  const bounds = (end: 'min' | 'max') =>
-    Object.fromEntries(
-      Object.entries(chosen.gate.limits).flatMap(([signal, limit]) =>
-        limit[end] === undefined ? [] : [[signal, limit[end]]],
-      ),
-    );
-  expect(gateLeast).toEqual(bounds('min'));
-  expect(gateMost).toEqual(bounds('max'));
+  expect(gateUsual).toEqual(chosen.gate.limits.usual);
+  expect(gateWeight).toEqual(chosen.gate.limits.weight);
+  expect(chosen.gate.limits.never).toEqual(['brokenBodies', 's1OutsideFilm']);
 });
 
 test("Genant's grades change at a fifth, a quarter and two fifths of the height", () => {

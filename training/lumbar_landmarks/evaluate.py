@@ -2,7 +2,7 @@
 
     python -m training.lumbar_landmarks.evaluate --data <shared data> [--choose] [--films 400] [--out evaluation.json]
 
-`--choose` first sets the gate's limits on validation films (never on held-out ones) and writes them.
+`--choose` first sets the gate's weights on validation films (never on held-out ones) and writes them.
 Every block says synthetic or real and n; every number has a 95 % bootstrap interval over films.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 from ..phantoms.generator import generator_hash
 from ..phantoms.geometry import BODIES, COUNTED, measured_offsets
 from . import gate, operating_points
+from .operating_points import kind_of
 from .metrics import interval, mean_of, pooled, show
 from .reader import FilmReader
 from .pools import RealPool, negatives
@@ -42,6 +43,7 @@ def report_phantoms(label, rows, limits, spread):
         ("refusedComplete", "films that show L1 to S1", [row.complete for row in rows]),
         ("refusedOrdinary", "of these, with five lumbar vertebrae, none transitional", [row.complete and row.variant == "usual" for row in rows]),
         ("refusedWellRead", "of these, read on the right level", [row.complete and row.levels_right for row in rows]),
+        ("refusedWell", "of these, no vertebra astray", [row.complete and kind_of(row) == "well" for row in rows]),
         ("refusedWithoutSacrum", "films without S1", [not row.sacrum for row in rows]),
     ):
         group = np.array(refused, float)[np.array(member)]
@@ -209,7 +211,6 @@ def main():
     arguments.add_argument("--model", type=Path, default=HERE.parents[1] / "models" / "lumbar-landmarks" / "model.onnx")
     arguments.add_argument("--films", type=int, default=400, help="phantoms per list")
     arguments.add_argument("--corners", type=Path, help="corners of real lateral films of xr-parts")
-    arguments.add_argument("--certainty", type=float, default=0.9, help="least certainty of the levels")
     arguments.add_argument("--without-real-validation", action="store_true", help="leave spine-xr-val alone")
     arguments.add_argument("--negatives", type=int, default=200, help="films per group that must be refused, at most")
     arguments.add_argument("--choose", action="store_true")
@@ -219,8 +220,9 @@ def main():
     print(f"model sha256 {reader.sha256}\ngenerator sha256 {generator}", flush=True)
     if options.choose:
         rows = read_phantoms(options.model, "validation", VALIDATION, options.films)
+        rows += read_phantoms(options.model, "severe", VALIDATION, options.films // 3)
         stop = list(signals_of(reader, [path for _, path, _ in negatives(options.data, "choose")]))
-        limits = operating_points.choose(rows, stop, options.certainty)
+        limits = operating_points.choose(rows, stop)
         operating_points.write(
             limits, operating_points.spread_scale(rows, limits), reader.sha256, generator, len(rows), len(stop)
         )

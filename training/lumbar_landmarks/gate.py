@@ -1,11 +1,15 @@
-"""When not to answer: signals computed from the corners alone, the same formulas as in the service's postprocessing.
+"""When not to answer: signals computed from the answer alone, the same formulas as in the service's postprocessing.
 
-Each signal is one number; `operating-points.json` holds its limit. A film is refused when any limit is passed.
+What can only be wrong (`never`) refuses a film by itself. Everything else adds up: each signal's excess over what is
+usual on well-read films, times its weight, is a share of doubt, and a film is refused when its doubt exceeds 1. A crushed
+or a slipped body is no reason in itself; corners that the net is unsure of are.
 """
 
 import numpy as np
 
 from ..phantoms.geometry import BODY, COUNTED, LUMBAR, PLATE
+
+FAR_APART = 0.5  # of a body's depth: the film and its mirror image show another vertebra there
 
 
 def signals(reading, shape):
@@ -15,25 +19,18 @@ def signals(reading, shape):
     depth = (
         np.linalg.norm(lumbar[:, 1] - lumbar[:, 0], axis=1) + np.linalg.norm(lumbar[:, 2] - lumbar[:, 3], axis=1)
     ) / 2
-    height = (
-        np.linalg.norm(lumbar[:, 3] - lumbar[:, 0], axis=1) + np.linalg.norm(lumbar[:, 2] - lumbar[:, 1], axis=1)
-    ) / 2
     typical = max(float(np.median(depth)), 1e-6)
-    centres = np.concatenate([lumbar.mean(1), points[PLATE].mean(0, keepdims=True)])
-    steps = np.linalg.norm(np.diff(centres, axis=0), axis=1) / typical
+    steps = np.linalg.norm(np.diff(lumbar.mean(1), axis=0), axis=1)
+    spread = np.sqrt(np.maximum(reading.covariance[:, 0] + reading.covariance[:, 1], 0))
+    sacrum = points[PLATE].mean(0)
     return {
-        "meanMass": float(reading.mass[COUNTED].mean()),
-        "minBodyMass": float(min(reading.mass[BODY[level]].mean() for level in LUMBAR)),
-        "s1Mass": float(reading.mass[PLATE].mean()),
-        "levelCertainty": float(reading.levels.max()),
-        "facingsApart": float(np.median(reading.apart[COUNTED]) / typical),
+        "missingMass": float(1 - reading.mass[COUNTED].mean()),
+        "levelDoubt": float(1 - reading.levels.max()),
+        "facingsApart": float((reading.apart[COUNTED] > FAR_APART * typical).mean()),
+        "cornerSpread": float(max(np.median(spread[BODY[level]]) for level in LUMBAR) / typical),
+        "stepUnevenness": float(1 - steps.min() / max(steps.max(), 1e-6)),
         "brokenBodies": int(sum(not well_formed(body) for body in lumbar)),
-        "depthSpread": float(depth.max() / max(depth.min(), 1e-6)),
-        "minHeightToDepth": float((height / np.maximum(depth, 1e-6)).min()),
-        "maxHeightToDepth": float((height / np.maximum(depth, 1e-6)).max()),
-        "minStep": float(steps.min()),
-        "maxStep": float(steps.max()),
-        "s1OutsideFilm": int(((points[PLATE] < 0) | (points[PLATE] > [shape[1] - 1, shape[0] - 1])).any()),
+        "s1OutsideFilm": int(((sacrum < 0) | (sacrum > [shape[1] - 1, shape[0] - 1])).any()),
     }
 
 
@@ -45,10 +42,17 @@ def well_formed(body):
     return bool((cross > 0).all() or (cross < 0).all())
 
 
+def shares(values, limits):
+    """How much doubt each signal adds."""
+    return {
+        name: weight * max(0.0, values[name] - limits["usual"][name]) for name, weight in limits["weight"].items()
+    }
+
+
 def refused(values, limits):
-    """Names of the limits that a film passes; empty when it is accepted."""
-    return [
-        name
-        for name, limit in limits.items()
-        if ("min" in limit and values[name] < limit["min"]) or ("max" in limit and values[name] > limit["max"])
-    ]
+    """Why a film is refused, what weighs most first; empty when it is accepted."""
+    never = [name for name in limits["never"] if values[name] > 0]
+    doubt = shares(values, limits)
+    if not never and sum(doubt.values()) <= 1:
+        return []
+    return never or [name for name in sorted(doubt, key=doubt.get, reverse=True) if doubt[name] > 0]

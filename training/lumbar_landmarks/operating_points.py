@@ -1,9 +1,10 @@
-"""Chooses the gate's limits on validation films, and keeps them in operating-points.json beside the slip thresholds."""
+"""Chooses the gate's weights on validation films, and keeps them in operating-points.json beside the slip thresholds."""
 
 import json
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import minimize
 
 from ..phantoms.geometry import SLIP_LEVELS
 from .gate import refused
@@ -11,49 +12,68 @@ from .readings import REPORTED, SEEDS, VALIDATION
 
 PATH = Path(__file__).with_name("operating-points.json")
 WELL_READ_MM = 4.0  # a film whose median corner error is below this counts as read
+ASTRAY_MM = 6.0  # beyond this mean error some vertebra was missed
 WRONG_MM = 12.0  # beyond this its levels are wrong
 
+WEIGHED = ("missingMass", "levelDoubt", "facingsApart", "cornerSpread", "stepUnevenness")
+NEVER = ("brokenBodies", "s1OutsideFilm")
+REFUSED_OF_WELL_READ = 0.02
+# What each kind of film weighs while fitting, however many there are of it.
+IMPORTANCE = {"well": 1.0, "wrong": 0.8, "poor": 0.2, "negative": 0.3}
+SHRINK = 0.02  # of squared weights
+FURTHEST = 6.0  # excess beyond this many times the well-read films' own counts as this while fitting
+ALONE = 1.25  # a signal this much further from the usual than on any well-read film refuses by itself
 
-GEOMETRY = ("depthSpread", "maxHeightToDepth", "maxStep")
-LEAST = ("meanMass", "minBodyMass", "s1Mass", "levelCertainty", "minHeightToDepth", "minStep")
-MOST = ("facingsApart", *GEOMETRY)
-FIXED = {"brokenBodies": {"max": 0}, "s1OutsideFilm": {"max": 0}}
-SLACK = 0.05  # limits are moved outwards by this share: a hundred films show too little of a tail
-REFUSED_AT_MOST = 0.015  # of well-read films
-SHARES = (0.01, 0.007, 0.005, 0.003, 0.002, 0.001, 0.0)
+
+def kind_of(row):
+    """How a validation phantom was read; None for those that say nothing about the gate."""
+    middle, mean = np.nanmedian(row.error), np.nanmean(row.error)
+    if middle >= WRONG_MM:
+        return "wrong"
+    if middle >= WELL_READ_MM or mean >= ASTRAY_MM:
+        return "poor"
+    return "well" if row.sacrum else None
 
 
-def choose(rows, negatives, certainty):
-    """The gate's limits: few signals, which let nearly all well-read laterals pass and stop what must be stopped.
+def choose(rows, negatives):
+    """The gate's rule: `usual`, the median of well-read films, and a `weight` for each signal; `never` for the rest.
 
-    `rows` are validation phantoms, `negatives` the signals of real films that must be refused. Each signal's limit is a
-    quantile of well-read films, the strictest at which all signals together refuse few of those; then signals of
-    sureness without which no more gets through are left out. Proportions stay: what is wrong in another way than on
-    these films shows in them.
+    `rows` are validation phantoms, `negatives` the signals of real films that must be refused. Weights are those of a
+    logistic regression between well-read films and all others, never negative, so that each signal can only add doubt;
+    then all are scaled so that a small share of the well-read films is refused.
     """
-    good = [row.signals for row in rows if row.complete and np.nanmedian(row.error) < WELL_READ_MM]
-    bad = [*negatives, *(row.signals for row in rows if np.nanmedian(row.error) >= WRONG_MM)]
-    for share in SHARES:
-        limits = limits_at(good, share, certainty)
-        if np.mean([bool(refused(values, limits)) for values in good]) <= REFUSED_AT_MOST:
-            break
-    passed = lambda kept: sum(not refused(values, kept) for values in bad)
-    for name in ("s1Mass", "minBodyMass"):
-        fewer = {other: limit for other, limit in limits.items() if other != name}
-        if passed(fewer) <= passed(limits):
-            limits = fewer
-    return limits
+    table = lambda some: np.array([[values[name] for name in WEIGHED] for values in some], float)
+    groups = {kind: table([row.signals for row in rows if kind_of(row) == kind]) for kind in ("well", "wrong", "poor")}
+    groups["negative"] = table(negatives)
+    usual = np.median(groups["well"], axis=0)
+    unit = np.quantile(groups["well"], 0.98, axis=0) - usual + 1e-3
+    excess = {kind: np.maximum(values.reshape(-1, len(WEIGHED)) - usual, 0) for kind, values in groups.items()}
+    fitted = logistic({kind: np.minimum(values / unit, FURTHEST) for kind, values in excess.items()}) / unit
+    alone = 1 / (ALONE * excess["well"].max(axis=0) + 1e-3)
+    scaled = lambda factor: np.maximum(fitted * factor, alone)
+    share = lambda factor: float(np.mean(excess["well"] @ scaled(factor) > 1))
+    low, high = 0.0, 100.0
+    for _ in range(60):
+        low, high = (low, (low + high) / 2) if share((low + high) / 2) > REFUSED_OF_WELL_READ else ((low + high) / 2, high)
+    numbers = lambda values: {name: round(float(value), 4) for name, value in zip(WEIGHED, values, strict=True)}
+    return {"usual": numbers(usual), "weight": numbers(scaled(low)), "never": list(NEVER)}
 
 
-def limits_at(good, share, certainty):
-    least = lambda name: {"min": round(float(np.quantile([values[name] for values in good], share)) * (1 - SLACK), 4)}
-    most = lambda name: {"max": round(float(np.quantile([values[name] for values in good], 1 - share)) * (1 + SLACK), 4)}
-    return {
-        **{name: least(name) for name in LEAST},
-        "levelCertainty": {"min": certainty},
-        **{name: most(name) for name in MOST},
-        **FIXED,
-    }
+def logistic(groups):
+    """Weights of at least zero that tell well-read films (first) from the others."""
+
+    def loss(parameters):
+        weight, limit = parameters[:-1], parameters[-1]
+        total = SHRINK * float(weight @ weight)
+        for kind, values in groups.items():
+            if len(values):
+                distance = (values @ weight - limit) * (1 if kind == "well" else -1)
+                total += IMPORTANCE[kind] * float(np.logaddexp(0, distance).mean())
+        return total
+
+    start = np.append(np.ones(len(WEIGHED)), 2.0)
+    found = minimize(loss, start, method="L-BFGS-B", bounds=[(0, None)] * len(WEIGHED) + [(None, None)])
+    return found.x[:-1]
 
 
 def load():
@@ -71,38 +91,33 @@ def spread_scale(rows, limits):
 
 
 def write(limits, spread, model, generator, films, negatives):
-    """Keeps the slip thresholds, which are chosen for themselves, and replaces the gate's limits."""
+    """Keeps the slip thresholds, which are chosen for themselves, and replaces the gate's rule."""
     points = json.loads(PATH.read_text())
     points["chosenOn"] = {
         "kind": "synthetic films, and real films that must be refused",
         "films": films,
         "negatives": negatives,
-        "firstSeed": SEEDS["validation"],
+        "firstSeeds": [SEEDS["validation"], SEEDS["severe"]],
         "generators": list(VALIDATION),
         "model": model,
         "generatorSha256": generator,
     }
     points["spreadScale"] = spread
     points["gate"] = {
-        "formulas": {name: text for name, text in FORMULAS.items() if name == "typical" or name in limits},
-        "rule": "refuse when any signal is below its min or above its max",
+        "formulas": FORMULAS,
+        "rule": "doubt = sum of weight x max(0, signal - usual); refuse when doubt > 1 or a signal of `never` is above 0",
         "limits": limits,
     }
     PATH.write_text(json.dumps(points, indent=2) + "\n")
 
 
 FORMULAS = {
-    "typical": "median depth of L1..L5; depth = mean length of a body's two end plates, height = of its two walls",
-    "meanMass": "mean mass of the 22 landmarks from L1 to S1",
-    "minBodyMass": "smallest of the five lumbar bodies' mean masses",
-    "s1Mass": "mean mass of S1's two corners",
-    "levelCertainty": "largest of the three probabilities of `levels`",
-    "facingsApart": "median over L1..S1 of `apart` / typical",
+    "typical": "median depth of L1..L5; depth = mean length of a body's two end plates",
+    "missingMass": "1 - mean mass of the 22 landmarks from L1 to S1",
+    "levelDoubt": "1 - largest of the three probabilities of `levels`",
+    "facingsApart": "share of the 22 landmarks whose `apart` is above half of typical",
+    "cornerSpread": "over L1..L5 the largest median of a body's four sqrt(varX + varY), / typical",
+    "stepUnevenness": "1 - smallest / largest distance between neighbouring centres of L1..L5",
     "brokenBodies": "bodies L1..L5 whose corners, in order, are not convex (cross products of one sign)",
-    "depthSpread": "largest depth / smallest depth of L1..L5",
-    "minHeightToDepth": "smallest height / depth",
-    "maxHeightToDepth": "largest height / depth",
-    "minStep": "smallest distance between neighbouring centres L1..L5, middle of S1's end plate, / typical",
-    "maxStep": "largest such distance",
-    "s1OutsideFilm": "1 when a corner of S1 lies outside the film",
+    "s1OutsideFilm": "1 when the middle of S1's end plate lies outside the film",
 }

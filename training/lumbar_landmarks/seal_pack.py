@@ -89,11 +89,13 @@ def main():
         manifest["version"] = options.version
     data = weights.read_bytes()
     manifest["weights"] = {"file": weights.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    for former in ("gateLeast", "gateMost"):
+        manifest["operatingPoints"].pop(former, None)
     manifest["operatingPoints"] |= {
-        "gateLeast": {name: limit["min"] for name, limit in limits.items() if "min" in limit},
-        "gateMost": {name: limit["max"] for name, limit in limits.items() if "max" in limit},
-        # A level above L1 need not be seen; one that is counts as read when it is as sure as a lumbar one must be.
-        "madeOut": {"bodyMass": limits.get("minBodyMass", {"min": 0.5})["min"]},
+        "gateUsual": limits["usual"],
+        "gateWeight": limits["weight"],
+        # A level above L1 need not be seen; one that is counts as read from half the mass on.
+        "madeOut": {"bodyMass": 0.5},
         "varianceScale": {
             "corner": points["spreadScale"],
             **variance_scale(FilmReader(weights), options.films, limits),
