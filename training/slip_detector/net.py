@@ -130,7 +130,7 @@ def build(backbone="corner-net", corners=None):
         "max_size": max(SIZE),
         "image_mean": [0.0],
         "image_std": [1.0],
-        "box_batch_size_per_image": 24,
+        "box_batch_size_per_image": 12,
         "box_positive_fraction": 0.5,
         "rpn_batch_size_per_image": 64,
         "rpn_pre_nms_top_n_train": 300,
@@ -166,9 +166,3 @@ def build(backbone="corner-net", corners=None):
     levels = 5 if backbone == "resnet50" else 3
     sizes = ((32.0,), (48.0,), (64.0,), (96.0,), (128.0,))[-levels:]
     return FasterRCNN(Grey(body), rpn_anchor_generator=AnchorGenerator(sizes, ((1.0, 1.5),) * levels), **fixed)
-
-
-def slipped_only(found):
-    """What is reported of a film: boxes, segment indices and scores of the slipped classes."""
-    keep = found["labels"] <= len(SEGMENTS)
-    return found["boxes"][keep], found["labels"][keep] - 1, found["scores"][keep]

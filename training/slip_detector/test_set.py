@@ -22,7 +22,7 @@ from ..phantoms.generator import Setting, generator_hash, render
 from ..phantoms.geometry import LANDMARKS, Prevalence
 from .segments import SEGMENTS, counted, segments_in_view
 
-FIRST = {"test": 10_000_000, "validation": 7_600_000}
+FIRST = {"test": 10_300_000, "validation": 7_600_000}
 GENERATORS = {"test": "C", "validation": "ABD"}
 ARMS = ("normal",) * 5 + ("forwards",) * 4 + ("backwards",)
 
