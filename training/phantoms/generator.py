@@ -306,6 +306,7 @@ def draw_outlined_skeleton(canvas, spine, rng, setting, frail):
             continue
         own = {**look, "density": density * rng.uniform(0.88, 1.12), "cortex": cortex * rng.uniform(0.85, 1.15)}
         one = shape_of(name)
+        spine.hollow[name] = outlined.hollow_of(quad, one["profile"])
         outlined.draw_outlined(canvas, quad, rng, own, one)
         lysis = spine.displacement[name] > 0.07 and name in ("L4", "L5") and rng.uniform() < 0.6
         gap = spine.displacement[name] * rng.uniform(0.6, 1.1) if lysis else 0
@@ -377,7 +378,10 @@ def draw_skeleton(canvas, spine, rng, style, setting, frail, bare=False):
     for number, name in enumerate(FROM_BELOW):
         quad = spine.bodies[name]
         own = {**look, "density": density * rng.uniform(0.88, 1.12), "cortex": cortex * rng.uniform(0.85, 1.15)}
-        bones.BODY[style](canvas, quad, rng, own, shape_of(name, number))
+        shape = shape_of(name, number)
+        bones.BODY[style](canvas, quad, rng, own, shape)
+        if not bare:  # with tissue from a CT only the corners follow the drawing
+            spine.hollow[name] = sum(shape["cavity"])
         if bare:
             continue
         lysis = spine.displacement[name] > 0.07 and name == "L5" and rng.uniform() < 0.7

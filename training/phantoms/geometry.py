@@ -149,6 +149,8 @@ class Spine:
     fractures: dict = field(default_factory=dict)
     scale: float = 1.0
     variant: object = USUAL
+    # Share of a body's height that its two end plates leave out at their middle, as drawn; empty where a CT says it.
+    hollow: dict = field(default_factory=dict)
 
     def moved(self, transform):
         return Spine(
@@ -159,6 +161,7 @@ class Spine:
             self.fractures,
             self.scale,
             self.variant,
+            self.hollow,
         )
 
     def landmarks(self):

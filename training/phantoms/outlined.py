@@ -34,6 +34,14 @@ def profile_of(name, fracture, spur, rng):
     return profile
 
 
+def hollow_of(quad, profile):
+    """Share of the height between the corners that both end plates leave out at their middle."""
+    depth = (np.linalg.norm(quad[1] - quad[0]) + np.linalg.norm(quad[2] - quad[3])) / 2
+    height = (np.linalg.norm(quad[3] - quad[0]) + np.linalg.norm(quad[2] - quad[1])) / 2
+    middle = profile.shape[1] // 2
+    return float(-(profile[0][middle] + profile[2][middle]) * depth / height)
+
+
 def draw_outlined(canvas, quad, rng, look, shape):
     walls, plates = outline_parts(quad, shape["profile"])
     found = canvas.window(walls + plates, 10)

@@ -1,11 +1,13 @@
 """Cohorts of vertebrae from phantoms, cropped by corners that err as the corner finder's do.
 
-    python -m training.vertebral_fracture.cohorts OUT --ct ct.npz --volumes volumes.npz      renders all, resumable
+    python -m training.vertebral_fracture.cohorts OUT --cts CTS      renders all, resumable
     python -m training.vertebral_fracture.cohorts OUT --cohorts train --films 200
 
 A film is a patient. `train` and `internal` come from the training generators with different seeds, `external` from
-generator C, `prospective` from the training generators with fewer fractures and another machine's exposure, `deformed-ct` from two real CTs
-whose bodies were broken in space (generator V, which nothing of this model was trained on).
+generator C, `prospective` from the training generators with fewer fractures and another machine's exposure. Generator V
+shows real CTs whose bodies were broken in space, as `broken_cts` writes them to CTS: one CT is trained on, and nothing
+of the other, which makes `deformed-ct`. Generator T has no place here: it bends a CT to drawn corners, so a biconcave body
+of its has straight end plates, and its tissue is that of both CTs.
 """
 
 import argparse
@@ -17,7 +19,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..phantoms.ct_tissue import Projections
 from ..phantoms.ct_volumes import DeformedProjections
 from ..phantoms.generator import Setting, generator_hash, render
 from ..phantoms.geometry import FRONT_TO_BACK_HEIGHT, LANDMARKS
@@ -27,6 +28,8 @@ CLASSES = {"wedge": 1, "biconcave": 1, "crush": 2, "burst": 2}
 # How often a fracture is of which kind, and the loss of height that it is drawn with. Nothing lies between the normal
 # scatter and the least loss: a biconcave body loses about three fifths of the stated share at its middle.
 KINDS = {"wedge": (0.34, 0.2, 0.6), "biconcave": (0.22, 0.33, 0.65), "crush": (0.22, 0.3, 0.6), "burst": (0.22, 0.33, 0.6)}
+# What a body of generator V must have lost to count as broken; its biconcave ones lose all of the share at their middle.
+LEAST_IN_CT = {"wedge": 0.2, "biconcave": 0.2, "crush": 0.3, "burst": 0.33}
 LEVEL_SHARE = {"T10": 0.03, "T11": 0.07, "T12": 0.2, "L1": 0.26, "L2": 0.17, "L3": 0.12, "L4": 0.09, "L5": 0.06}
 LEAST_SPREAD = 0.004  # of the greys inside; below it the body lies in a blade or a burnt-out part of the film
 PIXELS = ((576, 384), (768, 512))  # canvases; the real films at hand are of this order
@@ -43,15 +46,16 @@ class Cohort:
 
 
 COHORTS = {
-    "train": Cohort("ABDT", 2_000_000, 500, 0.66),
-    "internal": Cohort("ABDT", 7_300_000, 130, 0.66),
-    "external": Cohort("C", 8_600_000, 220, 0.66),
-    "prospective": Cohort("ABDT", 8_400_000, 92, 0.3, other_exposure=True),
-    "deformed-ct": Cohort("V", 8_900_000, 120, 0.0),
-    # Generator C was looked at while the LASSO's rule and the tuning were settled; this list was read once, afterwards.
-    "external-once": Cohort("C", 8_650_000, 220, 0.66),
+    "train": Cohort("ABDV", 2_000_000, 520, 0.66),
+    "internal": Cohort("ABD", 7_300_000, 105, 0.66),
+    "external": Cohort("C", 8_600_000, 160, 0.66),
+    "prospective": Cohort("ABD", 8_400_000, 75, 0.3, other_exposure=True),
+    "deformed-ct": Cohort("V", 8_900_000, 160, 0.0),
+    # `external` is looked at while things are settled; this list is read once, afterwards.
+    "external-once": Cohort("C", 8_750_000, 220, 0.66),
 }
-TUNING = {"tuning": Cohort("ABD", 3_000_000, 240, 1.0, crowded=True)}
+TUNING = {"tuning": Cohort("ABDV", 3_000_000, 240, 1.0, crowded=True)}
+TRAINED_CT, HELD_OUT_CT = "pelvis_lumbar_ct", "abdomen_ct"
 
 
 def draw_fractures(rng, share, kinds):
@@ -133,13 +137,13 @@ def heights(level, corners, bodies, shape):
 HEIGHTS = ["ratio against the level's normal", "front / depth", "back / depth", "front / neighbours", "back / neighbours"]
 
 
-def vertebrae_of(seed, cohort, version, kinds, projections=None, volumes=None):
+def vertebrae_of(seed, cohort, version, kinds, volumes=None):
     """The vertebrae of one film: crop, corners in it, class and what else is known."""
     rng = np.random.default_rng([seed, 77])
     fractures = draw_many(rng, kinds) if cohort.crowded else draw_fractures(rng, cohort.fractured, kinds)
     clean = bool(rng.uniform() < 0.6)  # most films have no rulings, seams or letters
     setting = Setting(fractures=fractures, implants=0.08, variant="usual", clean=clean)
-    film = render(seed, version, *PIXELS[int(rng.integers(0, 2))], setting, projections, volumes)
+    film = render(seed, version, *PIXELS[int(rng.integers(0, 2))], setting, None, volumes)
     fractures = film.spine.fractures  # V draws its own
     image = exposed(film.image, rng) if cohort.other_exposure else film.image
     truth = bodies_of(film.landmarks)
@@ -150,11 +154,11 @@ def vertebrae_of(seed, cohort, version, kinds, projections=None, volumes=None):
         if crop[mask_of(corners)].std() < LEAST_SPREAD:
             continue
         kind, loss = fractures.get(level, ("none", 0.0))
-        if kind != "none" and loss < KINDS[kind][1]:  # V draws milder ones, too
+        if kind != "none" and loss < (LEAST_IN_CT if version == "V" else {k: v[1] for k, v in KINDS.items()})[kind]:
             continue
         yield {
             "crop": crop, "corners": corners, "class": CLASSES.get(kind, 0), "kind": kind, "loss": loss, "level": level,
-            "patient": seed, "version": version, "heights": heights(level, noisy[level], noisy, image.shape),
+            "patient": seed, "version": version, "hollow": film.spine.hollow.get(level, np.nan), "heights": heights(level, noisy[level], noisy, image.shape),
         }
 
 
@@ -186,19 +190,18 @@ def main():
     arguments.add_argument("--cohorts", nargs="+", default=list(COHORTS), choices=[*COHORTS, *TUNING])
     arguments.add_argument("--films", type=int, help="instead of each cohort's own number")
     arguments.add_argument("--share", type=float, default=1.0, help="of each cohort's films")
-    arguments.add_argument("--ct", type=Path, help="projections made by training.phantoms.ct_tissue, for version T")
-    arguments.add_argument("--volumes", type=Path, help="made by training.phantoms.ct_volumes, for version V")
+    arguments.add_argument("--cts", type=Path, help="folder written by training.vertebral_fracture.broken_cts, for version V")
     arguments.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     options = arguments.parse_args()
     cv2.setNumThreads(1)
     options.out.mkdir(parents=True, exist_ok=True)
-    projections = Projections.load(options.ct) if options.ct else None
-    volumes = DeformedProjections.load(options.volumes) if options.volumes else None
     for name in options.cohorts:
         cohort = {**COHORTS, **TUNING}[name]
         films = options.films or int(cohort.films * options.share)
-        versions = cohort.versions if projections else cohort.versions.replace("T", "")
-        if versions == "V" and volumes is None:
+        ct = HELD_OUT_CT if name == "deformed-ct" else TRAINED_CT
+        volumes = DeformedProjections.load(options.cts / f"broken-{ct}.npz") if options.cts and "V" in cohort.versions else None
+        versions = cohort.versions if volumes else cohort.versions.replace("V", "")
+        if not versions:
             continue
         for start in range(0, films, 40):
             path = options.out / f"{name}-{start:05d}.npz"
@@ -207,7 +210,7 @@ def main():
             rows = []
             for index in range(start, min(start + 40, films)):
                 version = versions[index % len(versions)]
-                rows += vertebrae_of(cohort.first + index, cohort, version, options.kinds, projections, volumes)
+                rows += vertebrae_of(cohort.first + index, cohort, version, options.kinds, volumes)
             save(path, rows, generator=generator_hash())
             print(f"{path.name}: {len(rows)} vertebrae", flush=True)
         columns, identity = load(options.out, name)

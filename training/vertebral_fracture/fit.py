@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import cohorts, features
+from . import cohorts, features, middle
 from .classifiers import compare, logistic, macro_auc, strength_of
 from .selection import Selection, select
 from .statistics import auc, delong_interval, delong_test, interval
@@ -203,7 +203,7 @@ def suspicion_threshold(probability, classes, specificity=0.985):
     return float(np.quantile(1 - probability[classes == 0, 0], specificity))
 
 
-def written(model, names, table, identity, threshold):
+def written(model, names, table, identity, threshold, hollow):
     """model.json: everything that the service computes with."""
     selection = model.selection
     z = selection.standardised(table)
@@ -229,6 +229,8 @@ def written(model, names, table, identity, threshold):
         "features": listed,
         "intercepts": model.intercepts.tolist(),
         "thresholds": {"anyFracture": threshold},
+        # share of the height between the corners that is missing at the middle, from all deep features
+        "hollow": middle.written(hollow),
         # Beyond this mean of squared z values a crop is unlike what was trained on (99.5th percentile there).
         "likeness": {"mostMeanSquaredZ": float(np.quantile((z**2).mean(1), 0.995))},
         "hashes": identity,
@@ -284,8 +286,14 @@ def main():
         sensitivity, false = share(any_fracture, table.classes > 0), share(any_fracture, table.classes == 0)
         report["cohorts"][name]["atThreshold"] = {"sensitivity": sensitivity, "falsePositives": false}
         print(f"  suspected at {threshold:.3f}: sensitivity {sensitivity:.3f}, of intact ones {false:.3f}")
+    hollow = middle.fit(train, found["external"], options.ship)
+    print(f"\nhollow between the walls: SYNTHETIC; intact bodies {100 * hollow.usual:.1f} (sd {100 * hollow.usual_sd:.1f}) % of the height, error sd {100 * hollow.sd:.1f}")
+    report["hollow"] = {"usual": hollow.usual, "usualSd": hollow.usual_sd, "sd": hollow.sd, "cohorts": {}}
+    for name in found_later(found):
+        report["hollow"]["cohorts"][name] = middle.report(hollow, found[name], options.ship)
+        middle.printed(name, report["hollow"]["cohorts"][name])
     if options.model:
-        options.model.write_text(json.dumps(written(model, names, values, identity, threshold), indent=1) + "\n")
+        options.model.write_text(json.dumps(written(model, names, values, identity, threshold, hollow), indent=1) + "\n")
     if not options.quick:
         report["ablation"], kept = ablation(found, options.ship, model.strength)
         report["pretrainings"] = between_pretrainings(found, kept)

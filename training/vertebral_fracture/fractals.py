@@ -3,8 +3,9 @@
 After the idea of FractalDB (Kataoka et al. 2020): no photograph, no label by hand, no licence of data.
 """
 
-import cv2
 import numpy as np
+
+from .radiographs import HELD_OUT, SIDE, Pictures
 
 CHAINS, STEPS, DROPPED = 400, 90, 12
 
@@ -40,39 +41,28 @@ def draw(maps, chance, rng, side):
     return picture / picture.max()
 
 
-class FractalTask:
-    """Batches of fractals: which formula, and which quarter turn."""
+def varied(maps, chance, rng, side):
+    """A picture of the formula with its numbers a little changed, which is another picture of its class."""
+    for _attempt in range(5):
+        picture = draw(maps * rng.uniform(0.85, 1.15, maps.shape), chance, rng, side)
+        if picture is not None:
+            return picture
+    picture = draw(maps, chance, rng, side)
+    return np.zeros((side, side), np.float32) if picture is None else picture
 
-    def __init__(self, classes=160, seed=20261121):
-        rng = np.random.default_rng(seed)
-        self.formulas = []
-        while len(self.formulas) < classes:
-            candidate = formula(rng)
-            if draw(*candidate, rng, 64) is not None:
-                self.formulas.append(candidate)
-        self.heads = {"part": classes, "turn": 4}
 
-    def describe(self):
-        return {"formulas": len(self.formulas)}
-
-    def one(self, index, rng, side):
-        maps, chance = self.formulas[index]
-        for _attempt in range(5):
-            varied = maps * rng.uniform(0.85, 1.15, maps.shape)
-            picture = draw(varied, chance, rng, side)
-            if picture is not None:
-                break
-        else:
-            picture = draw(maps, chance, rng, side)
-            picture = np.zeros((side, side), np.float32) if picture is None else picture
-        if rng.uniform() < 0.5:
-            picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.6))
-        if rng.uniform() < 0.5:
-            picture = picture[:, ::-1]
-        picture = picture * rng.uniform(0.5, 1) * rng.choice([-1, 1])
-        return picture + rng.standard_normal(picture.shape, dtype=np.float32) * rng.uniform(0.005, 0.08)
-
-    def batch(self, rng, count, side):
-        chosen, turns = rng.integers(0, len(self.formulas), count), rng.integers(0, 4, count)
-        pictures = [np.rot90(self.one(i, rng, side), turn) for i, turn in zip(chosen, turns, strict=True)]
-        return np.stack(pictures).astype(np.float32), {"part": chosen, "turn": turns}
+def pictures(classes=160, each=30, seed=20261121, side=SIDE // 2):
+    """As many as there are radiographs; every HELD_OUT-th of a class is never trained on."""
+    rng = np.random.default_rng(seed)
+    formulas = []
+    while len(formulas) < classes:
+        candidate = formula(rng)
+        if draw(*candidate, rng, 64) is not None:
+            formulas.append(candidate)
+    drawn = [np.round(varied(*one, rng, side) * 255).astype(np.uint8) for one in formulas for _ in range(each)]
+    return Pictures(
+        np.stack(drawn),
+        np.repeat(np.arange(classes), each),
+        np.tile(np.arange(each) % HELD_OUT == 0, classes),
+        [f"formula {index}" for index in range(classes)],
+    )

@@ -1,11 +1,12 @@
-"""Radiographs under free licences for the first pretraining: which part is it, which view, turned how, what is found.
+"""Radiographs for the first pretraining: which part of the body is it, in which view, turned how.
 
-Only sources whose terms allow any use with credit are read, so that the weights carry no further term: `chest-nih-512` and
-`chest-nih-more` (NIH Clinical Center; Wang et al. 2017), `msk` (CC BY 4.0 as declared). The larger `xr-parts` is left
-out: most of it is for non-commercial use only.
+Two collections. `free`: sources whose terms allow any use with credit, so that weights carry no further term:
+`chest-nih-512` and `chest-nih-more` (NIH Clinical Center; Wang et al. 2017), `msk` (CC BY 4.0 as declared). `all` adds
+`xr-parts`, most of which is for non-commercial use: weights learnt from it are compared and not given away.
 """
 
 import csv
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,33 +15,36 @@ import numpy as np
 
 SIDE = 320  # films are kept at this size
 UNKNOWN = -100  # what torch leaves out of a cross-entropy
-CHEST = "chest"
+LEAST_FILMS = 15  # of a class
+HELD_OUT = 10  # every so manieth film, by the digest of its name
 
 
 @dataclass(frozen=True)
-class Films:
-    images: np.ndarray  # (n, SIDE, SIDE) uint8, letterboxed
-    part: np.ndarray  # class of part and view, UNKNOWN for chest films of unknown view
-    findings: np.ndarray  # (n, k) 0 or 1; NaN where nothing is known
-    parts: list
+class Pictures:
+    images: np.ndarray  # (n, SIDE, SIDE) uint8
+    labels: np.ndarray  # UNKNOWN where nothing is known
+    held: np.ndarray  # True: never trained on
     names: list
 
 
-def rows(data):
-    """File, part and view, findings of each film (None where unknown); held-out chest films are not read."""
+def rows(data, collection):
+    """File and class of each film, None where the class is unknown; held-out chest films are not read."""
     data = Path(data)
     with open(data / "msk" / "manifest.csv") as file:
         for row in csv.DictReader(file):
-            yield data / "msk" / row["file"], f"{row['label']} ({row['source']})", None
+            yield data / "msk" / row["file"], f"{row['label']} ({row['source']})"
     with open(data / "chest-nih-more" / "manifest.csv") as file:
         for row in csv.DictReader(file):
             if row["split"] == "train" and row["doubtful"] != "1":
-                view = f"{CHEST} {row['view']}" if row["view"] in ("AP", "PA") else None
-                yield data / "chest-nih-more" / row["file"], view, row["labels"].split("|")
+                yield data / "chest-nih-more" / row["file"], f"chest {row['view']}" if row["view"] in ("AP", "PA") else None
     with open(data / "chest-nih-512" / "manifest.csv") as file:
         for row in csv.DictReader(file):
             if row["split"] == "train":
-                yield data / "chest-nih-512" / row["file"], None, None
+                yield data / "chest-nih-512" / row["file"], None
+    if collection == "all":
+        with open(data / "xr-parts" / "manifest.csv") as file:
+            for row in csv.DictReader(file):
+                yield data / "xr-parts" / row["file"], f"{row['part']} {row['projection']}".strip()
 
 
 def square(path):
@@ -54,53 +58,15 @@ def square(path):
     return canvas
 
 
-def load(data):
-    found = [row for row in rows(data) if row[0].exists()]
-    parts = sorted({part for _, part, _ in found if part is not None})
-    names = sorted({name for _, _, labels in found if labels for name in labels})
-    findings = np.full((len(found), len(names)), np.nan, np.float32)
-    for index, (_, _, labels) in enumerate(found):
-        if labels is not None:
-            findings[index] = [name in labels for name in names]
-    images = np.stack([square(path) for path, _, _ in found])
-    classes = np.array([UNKNOWN if part is None else parts.index(part) for _, part, _ in found])
-    return Films(images, classes, findings, parts, names)
-
-
-class RadiographTask:
-    """Batches of films: part and view, quarter turn, findings of the chest; classes are drawn evenly."""
-
-    def __init__(self, data):
-        self.films = load(data)
-        _, place, counts = np.unique(self.films.part, return_inverse=True, return_counts=True)
-        weight = 1 / np.sqrt(counts[place])
-        self.chance = weight / weight.sum()
-        self.heads = {"part": len(self.films.parts), "turn": 4, "findings": len(self.films.names)}
-
-    def describe(self):
-        return {
-            "films": len(self.films.images),
-            "parts": {name: int((self.films.part == index).sum()) for index, name in enumerate(self.films.parts)},
-            "findings": self.films.names,
-        }
-
-    def batch(self, rng, count, side):
-        chosen = rng.choice(len(self.chance), count, p=self.chance)
-        turns = rng.integers(0, 4, count)
-        images = [np.rot90(cut(self.films.images[i], rng, side), turn) for i, turn in zip(chosen, turns, strict=True)]
-        return np.stack(images), {"part": self.films.part[chosen], "turn": turns, "findings": self.films.findings[chosen]}
-
-
-def cut(image, rng, side):
-    """A random window of the film, as is or mirrored, with other contrast; float32 0 to 1."""
-    share = np.sqrt(rng.uniform(0.12, 1))
-    wide, high = (int(np.clip(share * SIDE * np.exp(rng.uniform(-0.2, 0.2)), 48, SIDE)) for _ in range(2))
-    left, top = rng.integers(0, SIDE - wide + 1), rng.integers(0, SIDE - high + 1)
-    window = cv2.resize(image[top : top + high, left : left + wide], (side, side), interpolation=cv2.INTER_AREA)
-    window = window.astype(np.float32) / 255
-    if rng.uniform() < 0.5:
-        window = window[:, ::-1]
-    window = window ** np.exp(rng.uniform(-0.5, 0.5))
-    if rng.uniform() < 0.3:
-        window = window + rng.standard_normal(window.shape, dtype=np.float32) * rng.uniform(0.005, 0.05)
-    return window
+def pictures(data, collection):
+    found = [row for row in rows(data, collection) if row[0].exists()]
+    known = [label for _, label in found if label is not None]
+    names = sorted(name for name in set(known) if known.count(name) >= LEAST_FILMS)
+    place = {name: index for index, name in enumerate(names)}
+    digest = [hashlib.sha256(f"{path.parent.name}/{path.name}".encode()).digest()[0] for path, _ in found]
+    return Pictures(
+        np.stack([square(path) for path, _ in found]),
+        np.array([place.get(label, UNKNOWN) for _, label in found]),
+        np.array(digest) % HELD_OUT == 0,
+        names,
+    )

@@ -1,11 +1,12 @@
 """Tune a backbone on broken and intact phantoms of its own, so that its features see the shape of end plates.
 
-    python -m training.vertebral_fracture.cohorts COHORTS --cohorts tuning
+    python -m training.vertebral_fracture.cohorts COHORTS --cohorts tuning --cts CTS
     python -m training.vertebral_fracture.tune COHORTS OUT/tuned --minutes 3
 
-The net starts from ImageNet (EfficientNet-lite0) and is asked for the kind of fracture. Its first blocks and all its
-normalisations stay as they are, so what the first blocks make of each disturbed look is computed once. The vertebrae are of seeds that no cohort has, so that features are chosen, and models
-fitted, on vertebrae that the net never saw.
+The net starts from ImageNet (EfficientNet-lite0) and is asked for the kind of fracture, and for how hollow the body is:
+the share of its height that both end plates leave out at their middle, where the drawing knows it. Its first blocks and
+all its normalisations stay as they are, so what the first blocks make of each disturbed look is computed once. The
+vertebrae are of seeds that no cohort has, so that features are chosen, and models fitted, on vertebrae it never saw.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from .export import write
 from .features import cached
 
 FROZEN = 5  # blocks
+HOLLOW_SCALE = 10.0
 KINDS = ("none", "wedge", "biconcave", "crush", "burst")
 
 
@@ -65,11 +67,13 @@ class Tuned(nn.Module):
         super().__init__()
         self.blocks = net._blocks[FROZEN:]
         self.head = nn.Linear(net.width, len(KINDS))
+        self.hollow = nn.Linear(net.width, 1)
 
     def forward(self, x):
         for block in self.blocks[:-1]:
             x = block(x)
-        return self.head(self.blocks[-1].widened(x).mean((2, 3)))
+        features = self.blocks[-1].widened(x).mean((2, 3))
+        return self.head(features), self.hollow(features)[:, 0]
 
 
 def looks(crops, net, count, rng):
@@ -113,10 +117,10 @@ def main():
         options.out / f"looks_{identity['list'][:10]}_{options.looks}.npz",
         lambda: {"maps": looks(columns["crop"], net, options.looks, rng)},
     )["maps"]
-    kinds = np.tile(kinds, options.looks)
+    kinds, hollow = np.tile(kinds, options.looks), np.tile(columns["hollow"], options.looks).astype(np.float32)
     model = Tuned(net).to(memory_format=torch.channels_last).eval()  # eval: normalisations keep their statistics
     optimizer = torch.optim.AdamW(
-        [{"params": model.blocks.parameters(), "scale": 0.4}, {"params": model.head.parameters(), "scale": 2.0}],
+        [{"params": model.blocks.parameters(), "scale": 0.4}, {"params": [*model.head.parameters(), *model.hollow.parameters()], "scale": 2.0}],
         lr=options.rate, weight_decay=0.02,
     )
     checkpoint = options.out / "checkpoint.pt"
@@ -145,19 +149,22 @@ def main():
             group["lr"] = float(options.rate * group["scale"] * warm * fall)
         rows = rng.choice(len(kinds), options.batch, p=chance)
         x = torch.from_numpy(seen_by[rows].astype(np.float32)).contiguous(memory_format=torch.channels_last)
-        logits = model(x)
-        loss = F.cross_entropy(logits, torch.from_numpy(kinds[rows]), label_smoothing=0.05)
+        logits, depth = model(x)
+        wanted = torch.from_numpy(hollow[rows])
+        known = torch.isfinite(wanted)
+        apart = F.smooth_l1_loss(depth[known], wanted[known] * HOLLOW_SCALE)
+        loss = F.cross_entropy(logits, torch.from_numpy(kinds[rows]), label_smoothing=0.05) + apart
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
         optimizer.step()
         step += 1
         follow(average, model, step, 0.97, early=10)
-        seen.append([loss.item(), float((logits.argmax(1).numpy() == kinds[rows]).mean())])
+        seen.append([loss.item(), float((logits.argmax(1).numpy() == kinds[rows]).mean()), apart.item()])
         if time.time() - shown > 30:
-            error, right = np.mean(seen, 0)
+            error, right, hollowness = np.mean(seen, 0)
             pace = options.batch * len(seen) / (time.time() - shown)
-            print(f"step {step} {spent / 60:.2f} min loss {error:.3f} right {right:.3f} {pace:.1f} looks/s", flush=True)
+            print(f"step {step} {spent / 60:.2f} min loss {error:.3f} right {right:.3f} hollow {hollowness:.3f} {pace:.1f} looks/s", flush=True)
             shown, seen = time.time(), []
         if time.time() - saved > 90:
             save()
