@@ -2,7 +2,8 @@
 
 Each name is found by itself, so a vertebra can be skipped (metal over it) or found twice. Vertebrae follow each other in
 steps of about one body; of all columns with one name taken out or put in, the one whose steps look most like a spine is
-kept. The sacrum stays where it is: the level referee asks about it afterwards.
+kept. The sacrum stays where it is: the level referee asks about it afterwards. Where the sacrum is not surely seen there
+is nothing to hold the column to, and it stays as it was found.
 """
 
 import numpy as np
@@ -53,7 +54,8 @@ def mended(corners, peaks, sure=SURE):
     trust = torch.minimum(pick(weight, FIRST), pick(weight, SECOND))
     cost = unlikeness(columns, trust, plate[:, None].expand(-1, tries, -1, -1))
     cost = cost + CHANGE * (torch.arange(tries) > 0).to(cost.dtype)
-    best = cost.argmin(-1)
+    held = (peaks[:, PLATE].amin(1) > sure).to(cost.dtype)
+    best = (cost * held[:, None]).argmin(-1)  # the first recipe where all cost nothing: the column as it is
     chosen = torch.nn.functional.one_hot(best, tries).to(columns.dtype)
     kept = (columns * chosen[:, :, None, None, None]).sum(1)
     return torch.cat([kept.flatten(1, 2), plate], 1), best

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..phantoms.geometry import BODIES, BODY, LEVELS, PLATE
+from .crops import cut
 
 CROP, SPAN = 112, 4.4  # samples per side, width in end plate depths
 PLACES = ("S1/S2", "L5/S1", "L4/L5", "L3/L4")  # from the feet
@@ -85,30 +86,12 @@ def frames(corners):
     return (over.mean(2) + under.mean(2)) / 2, along, down, depth.clamp(min=4.0) * SPAN
 
 
-def sample(image, centre, along, down, size):
-    """Crops (N*P, 1, CROP, CROP) of an image (N, 1, H, W), each normalised by itself."""
-    count, places = centre.shape[:2]
-    height, width = image.shape[2], image.shape[3]
-    step = (torch.arange(CROP, dtype=image.dtype) - (CROP - 1) / 2) / CROP
-    right, lower = step.view(1, 1, 1, CROP, 1), step.view(1, 1, CROP, 1, 1)
-    spot = centre[:, :, None, None] + (right * along[:, :, None, None] + lower * down[:, :, None, None]) * size[
-        :, :, None, None
-    ]
-    grid = ((spot + 0.5) * 2 / torch.tensor([width, height], dtype=image.dtype) - 1).reshape(count, -1, CROP, 2)
-    crops = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return normalised(crops.reshape(count * places, 1, CROP, CROP))
-
-
-def normalised(crops):
-    mean = crops.mean((2, 3), keepdim=True)
-    spread = (crops - mean).pow(2).mean((2, 3), keepdim=True).sqrt()
-    return (crops - mean) / (spread + 1e-2)
-
-
 def judge(net, image, corners, temperature=1.0, zooms=(0.9, 1.0, 1.1)):
-    """Probabilities (N, 3) of SHIFTS for corners (N, 34, 2) on the letterboxed image, from crops at a few widths."""
+    """Probabilities (N, 3) of SHIFTS for corners (N, 34, 2) on the letterboxed image, from crops at a few widths.
+
+    With temperature zero, of a film or of all, nothing is said for or against any of them."""
     centre, along, down, size = frames(corners)
-    looks = [net(sample(image, centre, along, down, size * zoom)).log_softmax(-1) for zoom in zooms]
+    looks = [net(cut(image, centre, along, down, size * zoom, CROP)).log_softmax(-1) for zoom in zooms]
     said = torch.stack(looks).mean(0).reshape(-1, len(PLACES), len(PLACES))  # (film, place as named, place it is)
     return torch.softmax(evidence(said) * temperature, -1)
 

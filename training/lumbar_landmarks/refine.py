@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..phantoms.geometry import BODIES, LEVELS, PLATE
+from .crops import cut
 from .net import Residual, conv, moments
 
 CROP, SPAN, STRIDE = 96, 1.7, 2  # samples per side, width in body depths, of the heat maps
@@ -58,18 +59,7 @@ def frames(corners):
 
 def sample(image, centre, along, up, size):
     """Crops (N*9, 1, CROP, CROP) of an image (N, 1, H, W), each normalised by itself."""
-    n, height, width = image.shape[0], image.shape[2], image.shape[3]
-    step = (torch.arange(CROP, dtype=image.dtype) + 0.5) / CROP - 0.5
-    right, down = step.view(1, 1, 1, CROP, 1), step.view(1, 1, CROP, 1, 1)
-    spot = centre[:, :, None, None] + right * (along * size)[:, :, None, None] - down * (up * size)[:, :, None, None]
-    grid = (spot + 0.5) * 2 / torch.tensor([width, height], dtype=image.dtype) - 1
-    crops = F.grid_sample(
-        image, grid.reshape(n, CROPS * CROP, CROP, 2), mode="bilinear", padding_mode="zeros", align_corners=False
-    )
-    crops = crops.reshape(-1, 1, CROP, CROP)
-    mean = crops.mean((2, 3), keepdim=True)
-    spread = (crops - mean).pow(2).mean((2, 3), keepdim=True).sqrt()
-    return (crops - mean) / (spread + 1e-2)
+    return cut(image, centre, along, -up, size, CROP)
 
 
 def to_crop(points, centre, along, up, size):

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 
 from ..running_average import follow
+from .crops import normalised
 from .dataset import letterbox
-from .levels import CROP, PLACES, LevelNet, frames, normalised
+from .levels import CROP, PLACES, LevelNet, frames
 from .pools import ShardPool, held_out, marked_films
 from .train import save
 

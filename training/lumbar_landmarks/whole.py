@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..phantoms.geometry import BODIES, LEVELS, PLATE
+from ..phantoms.geometry import BODIES, LANDMARKS, LEVELS, PLATE
 from .column import mended
 from .levels import corrected, judge
-from .net import STRIDE, moments
+from .net import STRIDE
 from .refine import refine
 
 WINDOW = 5  # cells of the heat map on either side that belong to one corner: 20 pixels of the half-size film
@@ -21,31 +21,36 @@ SURE_MASS = 0.6  # from which a vertebra counts in full when a column is mended
 # How often the corner finder names a column one too high, right and one too low, from validation films. The referee
 # must outweigh this before names are moved.
 PRIOR = (0.04, 0.92, 0.04)
+# The same where the finder did not see the sacrum: what the referee is shown there is no sacrum either.
+PRIOR_UNSEEN = (0.2, 0.6, 0.2)
+SEEN_MASS = 0.3  # of the less sure of S1's two corners, from which the referee counts in full
 
 
-def window_at(points, height, width):
-    """Rows and columns within the window around corners (N, K, 2) in pixels of the half-size film, as 0 and 1."""
-    cell = (points + 0.5) / STRIDE - 0.5
-    near = lambda size, at: ((torch.arange(size, dtype=points.dtype) - at[..., None]).abs() <= WINDOW + 0.5).to(points.dtype)
+def window_at(cell, height, width):
+    """Rows and columns within the window around places (..., 2) in cells of the heat map, as 0 and 1."""
+    near = lambda size, at: ((torch.arange(size) - at[..., None]).abs() <= WINDOW + 0.5).to(cell.dtype)
     return near(height, cell[..., 1]), near(width, cell[..., 0])
 
 
 def mass_at(probability, points):
-    """The share of each heat map (N, K, h, w) that lies at a place (N, K, 2)."""
-    rows, columns = window_at(points, probability.shape[2], probability.shape[3])
-    return ((probability * rows[..., None]).sum(2) * columns).sum(-1)
+    """The share of each heat map (..., h, w) that lies at a place (..., 2) in pixels of the half-size film."""
+    rows, columns = window_at((points + 0.5) / STRIDE - 0.5, *probability.shape[-2:])
+    return (rows[..., None, :] @ probability @ columns[..., None])[..., 0, 0]
 
 
-def corners_of(logits):
-    """The place of each map's highest hill and the mean within the window around it: a second hill, which is another
+def corners_of(probability):
+    """The place of each map's highest hill, the mean within the window around it: a second hill, which is another
     vertebra, does not pull the corner between the two."""
-    n, k, height, width = logits.shape
-    smooth = F.avg_pool2d(logits.flatten(2).softmax(-1).view(n, k, height, width), 3, 1, 1).flatten(2)
-    best = smooth.argmax(-1)
-    top = torch.stack([best % width, torch.div(best, width, rounding_mode="floor")], -1).to(logits.dtype)
-    rows, columns = window_at((top + 0.5) * STRIDE - 0.5, height, width)
-    inside = rows[..., None] * columns[..., None, :]
-    return moments(logits - 60 * (1 - inside))
+    height, width = probability.shape[-2:]
+    best = F.avg_pool2d(probability, 3, 1, 1).flatten(2).argmax(-1).to(probability.dtype)
+    row = torch.floor((best + 0.5) / width)
+    rows, columns = window_at(torch.stack([best - row * width, row], -1), height, width)
+    # One product sums the window by itself, times its columns and times its rows.
+    over_rows = torch.stack([rows, rows * torch.arange(height)], -2)
+    over_columns = torch.stack([columns, columns * torch.arange(width)], -1)
+    sums = over_rows @ probability @ over_columns
+    mean = torch.stack([sums[..., 0, 1], sums[..., 1, 0]], -1) / sums[..., 0, 0, None]
+    return (mean + 0.5) * STRIDE - 0.5
 
 
 def seen_mass(probability, points):
@@ -53,9 +58,10 @@ def seen_mass(probability, points):
     n, _, height, width = probability.shape
     kinds = probability[:, BODIES].reshape(n, len(LEVELS), 4, height, width).sum(1)
     # S1's plate: an upper end plate, posterior corner first.
-    kinds = kinds + F.pad(probability[:, PLATE].flip(1), (0, 0, 0, 0, 2, 0))
-    own = kinds[:, [0, 1, 2, 3] * len(LEVELS) + [3, 2]]
-    return mass_at(own, points).clamp(max=1)
+    kinds = torch.cat([kinds[:, :2], kinds[:, 2:] + probability[:, PLATE][:, [1, 0]]], 1)
+    bodies = mass_at(kinds[:, None], points[:, BODIES].reshape(n, len(LEVELS), 4, 2))
+    plate = mass_at(kinds[:, [3, 2]], points[:, PLATE])
+    return torch.cat([bodies.flatten(1), plate], 1).clamp(max=1)
 
 
 class Reader(nn.Module):
@@ -80,11 +86,14 @@ class Reader(nn.Module):
         half = (half - mean) / (spread + 1e-4)
         straight, mirrored = self.coarse(torch.cat([half, half.flip(3)])).chunk(2)
         mirrored = mirrored.flip(3)
-        apart = 2 * (corners_of(straight)[..., :2] - corners_of(mirrored)[..., :2]).pow(2).sum(-1).sqrt()
-        points = corners_of(straight + mirrored)[..., :2]
-        probability = (probabilities(straight) + probabilities(mirrored)) / 2
-        points, _ = mended(points, mass_at(probability, points), SURE_MASS)
-        points, chance = self.count(half, points)
+        # The film's maps, its mirror image's, and the two multiplied: side by side, so that each step runs once.
+        maps = probabilities(torch.cat([straight, mirrored, straight + mirrored], 1))
+        own, other, points = corners_of(maps).split(len(LANDMARKS), 1)
+        apart = 2 * (own - other).pow(2).sum(-1).sqrt()
+        probability = (maps[:, : len(LANDMARKS)] + maps[:, len(LANDMARKS) : 2 * len(LANDMARKS)]) / 2
+        found = mass_at(probability, points)
+        points, _ = mended(points, found, SURE_MASS)
+        points, chance = self.count(half, points, found[:, PLATE].amin(1, keepdim=True))
         mass = seen_mass(probability, points)
         # Pixel centres: coordinate c of the half-size film is 2c + 0.5 on the full one.
         points = points * 2 + 0.5
@@ -93,11 +102,13 @@ class Reader(nn.Module):
             points, covariance = refine(self.fine, image, points)
         return torch.cat([points, mass[..., None], covariance], -1), chance, apart
 
-    def count(self, half, points):
+    def count(self, half, points, sacrum):
         if self.referee is None:
             return points, torch.tensor([[0.0, 1.0, 0.0]]).expand(len(points), -1)
         black = half - half.amin((2, 3), keepdim=True)  # so that what lies beyond the film is black
-        chance = judge(self.referee, black, points, self.temperature, self.zooms) * torch.tensor(PRIOR)
+        seen = (sacrum / SEEN_MASS).clamp(max=1)
+        prior = seen * torch.tensor(PRIOR) + (1 - seen) * torch.tensor(PRIOR_UNSEEN)
+        chance = judge(self.referee, black, points, self.temperature * seen, self.zooms) * prior
         chance = chance / chance.sum(1, keepdim=True)
         return corrected(points, chance), chance
 
