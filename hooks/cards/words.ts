@@ -1,5 +1,6 @@
 /** How cards say dates, films, numbers and levels. */
 import {
+  dayInWords as dayOf,
   gradeOf,
   quantityWords,
   type BodyRegion,
@@ -9,13 +10,7 @@ import {
   type StudyRecord,
 } from '../../src/kit/hook.ts';
 
-const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
-
-/** `2026-11-21T…` → `21 Nov 2026`. DICOM times have no zone, so the day is taken as it is written. */
-export function dayOf(time: string): string {
-  const [, year, month, day] = /^(\d{4})-(\d{2})-(\d{2})/.exec(time) ?? [];
-  return year === undefined ? 'unknown date' : `${Number(day)} ${months[Number(month) - 1] ?? '?'} ${year}`;
-}
+export { dayOf };
 
 const filmModalities: ReadonlySet<string> = new Set(['CR', 'DX', 'RF', 'RG', 'XA']);
 

@@ -7,8 +7,9 @@ const signDisplay = 'negative';
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0, signDisplay });
 const tenths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay });
 const hundredths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const date = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
-const dateAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+// As cards and reports of ours write days: one chart shows all three, and 3/4 is April to some and March to others.
+const date = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'short', year: 'numeric' });
+const clock = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 
 export const level = (finding: FindingView): string => (finding.site.kind === 'image' ? 'Image' : finding.site.level);
 
@@ -54,13 +55,17 @@ export const value = ({ value, unit }: MeasurementView): string => `${number(val
 export const interval = ({ interval, unit }: MeasurementView): string | undefined =>
   interval && `${number(interval[0], unit)} to ${number(interval[1], unit)}${units[unit]}`;
 
-export const moment = (iso: string): string => readable(dateAndTime, iso);
-export const day = (iso: string): string => readable(date, /^\d{4}-\d\d-\d\d$/.test(iso) ? `${iso}T00:00` : iso);
-
-function readable(format: Intl.DateTimeFormat, iso: string): string {
-  const time = Date.parse(iso);
-  return Number.isNaN(time) ? iso : format.format(time);
+/** `21 Nov 2026` */
+export function day(iso: string): string {
+  const time = Date.parse(/^\d{4}-\d\d-\d\d$/.test(iso) ? `${iso}T00:00` : iso);
+  if (Number.isNaN(time)) return iso;
+  const parts = new Map(date.formatToParts(time).map(({ type, value }) => [type, value]));
+  return `${parts.get('day')} ${parts.get('month')} ${parts.get('year')}`;
 }
+
+/** `21 Nov 2026, 20:10` */
+export const moment = (iso: string): string =>
+  Number.isNaN(Date.parse(iso)) ? iso : `${day(iso)}, ${clock.format(Date.parse(iso))}`;
 
 export function age(birthDate: string, now = new Date()): string | undefined {
   const [year, month, dayOfMonth] = birthDate.split('-').map(Number);
@@ -117,7 +122,7 @@ export function unjudged({ findings }: ReadingView): string | undefined {
   const levels = findings
     .filter(({ site, result }) => site.kind !== 'image' && result.kind === 'not-assessable')
     .map(level);
-  return levels.length === 0 ? undefined : `Not assessed: ${new Intl.ListFormat(undefined).format(new Set(levels))}.`;
+  return levels.length === 0 ? undefined : `Not assessed: ${new Intl.ListFormat('en').format(new Set(levels))}.`;
 }
 
 /** Meyerding's quarters of the lower end plate; each ends with its border. */

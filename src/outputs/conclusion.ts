@@ -1,9 +1,8 @@
 /** A reading in plain sentences: what is suspected, what is not, what could not be judged, and who has looked at it. */
+import { dayInWords as day } from '../domain/day-in-words.ts';
 import type { Concept, Finding, Reading } from '../domain/finding.ts';
 import { whyReadAgain } from '../domain/read-again.ts';
 import { reasonTexts, siteText } from './codes.ts';
-
-export const day = (instant: string): string => instant.slice(0, 10);
 
 /** Another model's report stands beside this one: each says what it did not suspect, never just "nothing". */
 const notSuspected: Readonly<Record<Concept, string>> = {

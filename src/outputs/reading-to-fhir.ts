@@ -11,6 +11,7 @@ import type {
   Quantity,
   Reference,
 } from 'fhir/r4.js';
+import { dayInWords as day } from '../domain/day-in-words.ts';
 import type { Finding, Measurement, PackIdentity, Reading, Reviewer, Superseded } from '../domain/finding.ts';
 import { uuidOf } from '../domain/identity.ts';
 import type { PackSummary } from '../domain/ports.ts';
@@ -18,7 +19,7 @@ import { changeInWords } from '../domain/prior-in-words.ts';
 import { comparisonOf, type Comparison } from '../domain/prior.ts';
 import type { StudyRecord } from '../domain/study.ts';
 import * as codes from './codes.ts';
-import { conclusionOf, day, standingOf } from './conclusion.ts';
+import { conclusionOf, standingOf } from './conclusion.ts';
 import { markdown, narrative, plain } from './narrative.ts';
 
 export type ReportStatus = 'partial' | 'preliminary';

@@ -257,7 +257,7 @@ describe('after review', () => {
   it('a reading without suspicion that was verified as a whole is final', () => {
     expect(reportOf(verified).status).toBe('final');
     expect(reportOf(verified).conclusion).toMatch(
-      /^AI reading, reviewed by Dr\. Ana & Bo <Reader> on 2026-03-02\. No spondylolisthesis suspected at/,
+      /^AI reading, reviewed by Dr\. Ana & Bo <Reader> on 2 Mar 2026\. No spondylolisthesis suspected at/,
     );
   });
 });
@@ -289,7 +289,7 @@ describe('an earlier film', () => {
 
   it('is compared in a note, a component, an interpretation, and named as what that was derived from', () => {
     const observation = at(only('Observation', compared(later)), 'L4/L5');
-    const says = "Compared with the film of 2025-03-12: progressed (18 % → 31 %, more than the measurement's spread).";
+    const says = "Compared with the film of 12 Mar 2025: progressed (18 % → 31 %, more than the measurement's spread).";
     expect(observation.note![0]!.text).toContain(says);
     expect(observation.interpretation!.map(({ coding }) => coding![0]!.code)).toEqual(['POS', 'W']);
     expect(observation.component!.at(-1)!.valueCodeableConcept!.text).toBe('Progressed');
@@ -297,7 +297,7 @@ describe('an earlier film', () => {
     expect(observation.derivedFrom![1]).toEqual({
       type: 'Observation',
       identifier: { system: 'urn:ietf:rfc:3986', value: `urn:uuid:${findingAt(before, 'L4/L5').id}` },
-      display: 'The same on the film of 2025-03-12',
+      display: 'The same on the film of 12 Mar 2025',
     });
     expect(only('DiagnosticReport', compared(later))[0]!.conclusion).toContain(says);
     // Levels without a suspicion on either film say nothing of a course.
@@ -307,7 +307,7 @@ describe('an earlier film', () => {
   it('on which a slip was suspected that is not any more is named in the conclusion too', () => {
     const clear: Reading = { ...later, findings: later.findings.map(withoutSlip) };
     const [report] = only('DiagnosticReport', compared(clear));
-    expect(report!.conclusion).toContain('L4/L5: Compared with the film of 2025-03-12: no longer suspected');
+    expect(report!.conclusion).toContain('L4/L5: Compared with the film of 12 Mar 2025: no longer suspected');
     expect(at(only('Observation', compared(clear)), 'L4/L5').interpretation).toEqual([
       expect.objectContaining({ coding: [expect.objectContaining({ code: 'NEG' })] }),
     ]);

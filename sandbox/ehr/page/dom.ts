@@ -49,14 +49,17 @@ export function say(text: string): void {
   document.getElementById('said')!.textContent = text;
 }
 
-const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
-const dayAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
-const month = new Intl.DateTimeFormat(undefined, { year: 'numeric', month: 'short' });
+const date = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'short', year: 'numeric' });
+const clock = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 
-/** FHIR dates as the reader writes them, no more precise than they are. */
+/** FHIR dates in the one form that this hospital writes, `21 Nov 2026`, no more precise than they are. */
 export function dateText(fhirDate: string): string {
   if (/^\d{4}$/.test(fhirDate) || fhirDate === '') return fhirDate;
-  if (/^\d{4}-\d\d$/.test(fhirDate)) return month.format(new Date(`${fhirDate}-01T12:00:00`));
-  if (/^\d{4}-\d\d-\d\d$/.test(fhirDate)) return day.format(new Date(`${fhirDate}T12:00:00`));
-  return dayAndTime.format(new Date(fhirDate));
+  const [, month, day] = /^(\d{4}-\d\d)(-\d\d)?$/.exec(fhirDate) ?? [];
+  const time = new Date(month === undefined ? fhirDate : `${month}${day ?? '-01'}T12:00:00`);
+  const parts = new Map(date.formatToParts(time).map(({ type, value }) => [type, value]));
+  const monthAndYear = `${parts.get('month')} ${parts.get('year')}`;
+  if (month !== undefined && day === undefined) return monthAndYear;
+  const whole = `${parts.get('day')} ${monthAndYear}`;
+  return month === undefined ? `${whole}, ${clock.format(time)}` : whole;
 }
