@@ -78,10 +78,21 @@ function heightFinding(output: Output, spine: Spine, level: Lumbar): FindingDraf
   };
 }
 
+/** Share of the height between the corners that the end plates leave out at their middle: seen, not measured by corners. */
+export type Hollow = {
+  readonly share: number;
+  /** Of intact bodies. */
+  readonly usual: number;
+  /** Of the share's error. */
+  readonly standardDeviation: number;
+};
+
 export type HeightLoss = {
   readonly anterior: Measurement;
+  /** Where somebody looked between the walls. */
+  readonly middle?: Measurement;
   readonly posterior: Measurement;
-  /** The larger of the two, as `height-loss`. */
+  /** The largest of them, as `height-loss`. */
   readonly worst: Measurement;
 };
 
@@ -91,9 +102,9 @@ const furthestNeighbour = 3;
 /**
  * In percent of what the level's front and back wall usually have. How large this person's vertebrae are is the median of
  * what the back walls of the bodies nearby say, each against its own level's usual height: one or two fractured neighbours
- * do not move it. The middle of a body has no corner, so a biconcave one loses less here than it has lost.
+ * do not move it. The middle of a body has no corner: without `hollow`, a biconcave one loses less here than it has lost.
  */
-export function heightLossOf(output: Output, spine: Spine, level: BodyLevel): HeightLoss | undefined {
+export function heightLossOf(output: Output, spine: Spine, level: BodyLevel, hollow?: Hollow): HeightLoss | undefined {
   const { manifest } = output;
   const { anteriorPosteriorHeightRatio: ratios, posteriorHeightToDepthOfL3: backs } = manifest.reference;
   const place = bodyLevels.indexOf(level);
@@ -113,8 +124,29 @@ export function heightLossOf(output: Output, spine: Spine, level: BodyLevel): He
   const posterior = measure('posterior-height-loss', '%', bodies, ([own, ...others]) => {
     return 100 * (1 - own!.posterior / (sizeFrom(others) * usualBack));
   });
-  const worst = anterior.value >= posterior.value ? anterior : posterior;
-  return { anterior, posterior, worst: { ...worst, quantity: 'height-loss' } };
+  const walls = ([own, ...others]: Heights[]): number =>
+    (own!.anterior + own!.posterior) / (sizeFrom(others) * usualBack * (1 + ratios[level].mean));
+  const middle =
+    hollow === undefined
+      ? undefined
+      : widened(
+          measure(
+            'middle-height-loss',
+            '%',
+            bodies,
+            (heights) => 100 * (1 - (walls(heights) * (1 - hollow.share)) / (1 - hollow.usual)),
+          ),
+          // A body whose walls kept their usual height, or more, errs by this much of it.
+          (100 * hollow.standardDeviation) / (1 - hollow.usual),
+        );
+  const found = [anterior, ...(middle === undefined ? [] : [middle]), posterior];
+  const worst = found.reduce((most, one) => (one.value > most.value ? one : most));
+  return {
+    anterior,
+    ...(middle === undefined ? {} : { middle }),
+    posterior,
+    worst: { ...worst, quantity: 'height-loss' },
+  };
 }
 
 /** Genant 1993: mild from a fifth, moderate from a quarter, severe beyond two fifths of the height. */
@@ -124,9 +156,18 @@ export function genantGrade(lossPercent: number): GenantGrade {
   return lossPercent <= 40 ? '2' : '3';
 }
 
-/** Front and back wall, for the overlay; beside each, from its lower end, how long it usually is at this level. */
-export function heightLines(body: Body, level: BodyLevel, loss: HeightLoss | undefined): OverlayShape[] {
+/**
+ * Front and back wall, and the height between them where it was seen, for the overlay; beside each, from its lower end, how
+ * long it usually is at this level. How the hollow is shared between the two end plates is not known: by halves.
+ */
+export function heightLines(
+  body: Body,
+  level: BodyLevel,
+  loss: HeightLoss | undefined,
+  hollow?: Hollow,
+): OverlayShape[] {
   const { anteriorSuperior, anteriorInferior, posteriorSuperior, posteriorInferior } = body;
+  const between = ([x, y]: Point, [u, v]: Point, share: number): Point => [x + (u - x) * share, y + (v - y) * share];
   const usual = (wall: string, from: Point, to: Point, { value }: Measurement): OverlayShape[] => {
     // A wall that is nearly gone tells nothing of the way to its usual end.
     if (value > 80) return [];
@@ -134,13 +175,20 @@ export function heightLines(body: Body, level: BodyLevel, loss: HeightLoss | und
     const end: Point = [from[0] + (to[0] - from[0]) * stretch, from[1] + (to[1] - from[1]) * stretch];
     return [{ kind: 'line', from, to: end, label: `usual ${wall} height of ${level}` }];
   };
+  const lowerPlate = between(posteriorInferior.at, anteriorInferior.at, 0.5);
+  const upperPlate = between(posteriorSuperior.at, anteriorSuperior.at, 0.5);
+  const half = Math.max(hollow?.share ?? 0, 0) / 2;
+  const low = between(lowerPlate, upperPlate, half);
+  const high = between(lowerPlate, upperPlate, 1 - half);
   return [
     { kind: 'line', from: anteriorSuperior.at, to: anteriorInferior.at, label: `${level} anterior height` },
+    ...(hollow === undefined ? [] : [{ kind: 'line', from: high, to: low, label: `${level} middle height` } as const]),
     { kind: 'line', from: posteriorSuperior.at, to: posteriorInferior.at, label: `${level} posterior height` },
     ...(loss === undefined
       ? []
       : [
           ...usual('anterior', anteriorInferior.at, anteriorSuperior.at, loss.anterior),
+          ...(loss.middle === undefined ? [] : usual('middle', low, high, loss.middle)),
           ...usual('posterior', posteriorInferior.at, posteriorSuperior.at, loss.posterior),
         ]),
   ];
@@ -174,6 +222,13 @@ function measuringOn({ image, manifest }: Output) {
       interval: interval95(found, standardDeviationOf(value, points, covariances)),
     };
   };
+}
+
+/** With a further source of error, which the corners know nothing of. */
+function widened(measurement: Measurement, standardDeviation: number): Measurement {
+  const [low, high] = measurement.interval!;
+  const own = (high - low) / 2 / 1.959964;
+  return { ...measurement, interval: interval95(measurement.value, Math.hypot(own, standardDeviation)) };
 }
 
 type Heights = { readonly anterior: number; readonly posterior: number };

@@ -86,10 +86,13 @@ function lookAt(
     return taken === undefined ? { refused: notJudged(level, 'poor-quality', 'shows hardly any contrast') } : { taken };
   }
   if (!lumbarLevels.some((one) => one === level)) return undefined;
+  if (!isWhole(body, output.image))
+    return { refused: notJudged(level, 'level-not-visible', 'is not wholly on the film') };
+  // The corner finder's words for the same corners: made out is made out, though heights need them surer than levels do.
   return {
-    refused: isWhole(body, output.image)
-      ? notJudged(level, 'unlike-training-data', 'cannot be made out with enough certainty')
-      : notJudged(level, 'level-not-visible', 'is not wholly on the film'),
+    refused: isMadeOut(body, output)
+      ? notJudged(level, 'unlike-training-data', 'is made out, but its corners are not certain enough to judge it by')
+      : notJudged(level, 'unlike-training-data', 'cannot be made out with enough certainty'),
   };
 }
 

@@ -46,6 +46,11 @@ const known = {
     says: 'Loss of anterior vertebral height against what is usual at the level',
     short: 'Anterior height loss',
   },
+  'middle-height-loss': {
+    unit: '%',
+    says: 'Loss of vertebral height between front and back wall against what is usual at the level',
+    short: 'Middle height loss',
+  },
   'posterior-height-loss': {
     unit: '%',
     says: 'Loss of posterior vertebral height against what is usual at the level',

@@ -46,13 +46,13 @@ class Cohort:
 
 
 COHORTS = {
-    "train": Cohort("ABDV", 2_000_000, 520, 0.66),
-    "internal": Cohort("ABD", 7_300_000, 105, 0.66),
-    "external": Cohort("C", 8_600_000, 160, 0.66),
-    "prospective": Cohort("ABD", 8_400_000, 75, 0.3, other_exposure=True),
-    "deformed-ct": Cohort("V", 8_900_000, 160, 0.0),
+    "train": Cohort("ABDV", 2_000_000, 360, 0.66),
+    "internal": Cohort("ABD", 7_300_000, 80, 0.66),
+    "external": Cohort("C", 8_600_000, 120, 0.66),
+    "prospective": Cohort("ABD", 8_400_000, 60, 0.3, other_exposure=True),
+    "deformed-ct": Cohort("V", 8_900_000, 120, 0.0),
     # `external` is looked at while things are settled; this list is read once, afterwards.
-    "external-once": Cohort("C", 8_750_000, 220, 0.66),
+    "external-once": Cohort("C", 8_750_000, 160, 0.66),
 }
 TUNING = {"tuning": Cohort("ABDV", 3_000_000, 240, 1.0, crowded=True)}
 TRAINED_CT, HELD_OUT_CT = "pelvis_lumbar_ct", "abdomen_ct"
