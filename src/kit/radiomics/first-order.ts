@@ -3,8 +3,10 @@ import { inside, type Features, type Levels, type Region } from './region.ts';
 
 export function intensityStatistics(region: Region): Features {
   const values = inside(region);
-  const { minimum, maximum, mean, variance, skewness, kurtosis, sorted } = moments(values);
-  const energy = values.reduce((sum, value) => sum + value * value, 0);
+  const sorted = values.toSorted();
+  const { minimum, maximum, mean, variance, skewness, kurtosis } = moments(values, sorted);
+  let energy = 0;
+  for (const value of values) energy += value * value;
   return {
     mean,
     variance,
@@ -21,9 +23,10 @@ export function intensityStatistics(region: Region): Features {
 
 export function intensityHistogram({ framed, inside: places, count }: Levels): Features {
   const values = Float64Array.from(places, (place) => framed[place]!);
-  const { minimum, maximum, mean, variance, skewness, kurtosis, sorted } = moments(values);
   const frequencies = new Float64Array(count);
   for (const level of values) frequencies[level - 1]! += 1;
+  const sorted = inOrder(frequencies, values.length);
+  const { minimum, maximum, mean, variance, skewness, kurtosis } = moments(values, sorted);
   const mode = modeOf(frequencies, mean);
   const shares = frequencies.map((frequency) => frequency / values.length);
   const gradient = gradientOf(frequencies);
@@ -55,19 +58,38 @@ export const entropyOf = (shares: Iterable<number>): number => {
   return sum;
 };
 
-function moments(values: Float64Array) {
-  const sorted = values.toSorted();
+/** Every level as often as it occurs, from the lowest. */
+function inOrder(frequencies: Float64Array, length: number): Float64Array {
+  const levels = new Float64Array(length);
+  let to = 0;
+  for (const [index, frequency] of frequencies.entries()) levels.fill(index + 1, to, (to += frequency));
+  return levels;
+}
+
+function meanOf(values: Float64Array): number {
+  let sum = 0;
+  for (const value of values) sum += value;
+  return sum / values.length;
+}
+
+function moments(values: Float64Array, sorted: Float64Array) {
   const n = values.length;
-  const mean = values.reduce((sum, value) => sum + value, 0) / n;
-  const central = (power: number): number => values.reduce((sum, value) => sum + (value - mean) ** power, 0) / n;
-  const variance = central(2);
+  const mean = meanOf(values);
+  let [squares, cubes, fourths] = [0, 0, 0];
+  for (const value of values) {
+    const away = value - mean;
+    const square = away * away;
+    squares += square;
+    cubes += square * away;
+    fourths += square * square;
+  }
+  const variance = squares / n;
   return {
-    sorted,
     mean,
     // Population moments; a region of one value has no shape.
     variance,
-    skewness: variance === 0 ? 0 : central(3) / variance ** 1.5,
-    kurtosis: variance === 0 ? 0 : central(4) / variance ** 2 - 3,
+    skewness: variance === 0 ? 0 : cubes / n / variance ** 1.5,
+    kurtosis: variance === 0 ? 0 : fourths / n / variance ** 2 - 3,
     minimum: sorted[0]!,
     maximum: sorted[n - 1]!,
   };
@@ -82,17 +104,22 @@ function spread(sorted: Float64Array, mean: number, variance: number): Features 
     number,
     number,
   ];
-  const absoluteDeviation = (from: number, values: Float64Array): number =>
-    values.reduce((sum, value) => sum + Math.abs(value - from), 0) / values.length;
-  const middle = sorted.filter((value) => value >= p10 && value <= p90);
-  const middleMean = middle.reduce((sum, value) => sum + value, 0) / middle.length;
+  const absoluteDeviation = (from: number, values: Float64Array): number => {
+    let sum = 0;
+    for (const value of values) sum += Math.abs(value - from);
+    return sum / values.length;
+  };
+  const middle = sorted.subarray(
+    sorted.findIndex((value) => value >= p10),
+    sorted.findLastIndex((value) => value <= p90) + 1,
+  );
   return {
     median: n % 2 === 1 ? sorted[(n - 1) / 2]! : (sorted[n / 2 - 1]! + sorted[n / 2]!) / 2,
     percentile10: p10,
     percentile90: p90,
     interquartileRange: p75 - p25,
     meanAbsoluteDeviation: absoluteDeviation(mean, sorted),
-    robustMeanAbsoluteDeviation: absoluteDeviation(middleMean, middle),
+    robustMeanAbsoluteDeviation: absoluteDeviation(meanOf(middle), middle),
     medianAbsoluteDeviation: absoluteDeviation(p50, sorted),
     coefficientOfVariation: Math.sqrt(variance) / mean,
     quartileCoefficientOfDispersion: (p75 - p25) / (p75 + p25),

@@ -47,17 +47,18 @@ function merged(matrices: readonly Float64Array[]): Float64Array {
 function featuresOf(matrix: Float64Array, count: number): Features {
   const total = matrix.reduce((sum, entry) => sum + entry, 0);
   const p = matrix.map((entry) => entry / total);
+  const cells = cellsOf(p, count);
   const margin = new Float64Array(count);
   const difference = new Float64Array(count);
   const sum = new Float64Array(2 * count - 1);
-  each(p, count, (i, j, share) => {
+  for (const { i, j, share } of cells) {
     margin[i - 1]! += share;
     difference[Math.abs(i - j)]! += share;
     sum[i + j - 2]! += share;
-  });
+  }
   const over = (term: (i: number, j: number) => number): number => {
     let result = 0;
-    each(p, count, (i, j, share) => (result += share * term(i, j)));
+    for (const { i, j, share } of cells) result += share * term(i, j);
     return result;
   };
   const mean = over((i) => i);
@@ -112,11 +113,11 @@ function informationCorrelations(p: Float64Array, margin: Float64Array, count: n
 }
 
 /** Only where something stands: most of 32 × 32 entries are empty. */
-function each(p: Float64Array, count: number, visit: (i: number, j: number, share: number) => void): void {
-  for (let index = 0; index < p.length; index += 1) {
-    const share = p[index]!;
-    if (share > 0) visit(Math.floor(index / count) + 1, (index % count) + 1, share);
-  }
+function cellsOf(p: Float64Array, count: number): readonly { i: number; j: number; share: number }[] {
+  const cells: { i: number; j: number; share: number }[] = [];
+  for (const [index, share] of p.entries())
+    if (share > 0) cells.push({ i: Math.floor(index / count) + 1, j: (index % count) + 1, share });
+  return cells;
 }
 
 const weighted = (shares: Float64Array, from: number, term: (k: number) => number): number =>

@@ -13,7 +13,7 @@ import {
   type Levels,
   type Step,
 } from './region.ts';
-import { SizeMatrix } from './size-features.ts';
+import { SizeMatrix, sumOfSquares } from './size-features.ts';
 
 const stepsFor = (aggregation: Aggregation): Step[] => bothWays(isVolume(aggregation) ? stepsInVolume : stepsInSlice);
 
@@ -83,20 +83,14 @@ function dependences(part: Levels, steps: readonly Step[]): Features {
     for (const distance of around) if (framed[place + distance] === level) alike += 1;
     matrix.add(level, alike);
   }
+  const cells = matrix.cells();
   const mean = (term: (level: number, alike: number) => number): number => {
     let sum = 0;
-    for (const [level, alike, count] of matrix.entries()) sum += count * term(level, alike);
+    for (const { level, size: alike, count } of cells) sum += count * term(level, alike);
     return sum / voxels;
   };
-  const byLevel = new Map<number, number>();
-  const byCount = new Map<number, number>();
-  for (const [level, alike, count] of matrix.entries()) {
-    byLevel.set(level, (byLevel.get(level) ?? 0) + count);
-    byCount.set(alike, (byCount.get(alike) ?? 0) + count);
-  }
-  const squares = (counts: ReadonlyMap<number, number>): number =>
-    [...counts.values()].reduce((sum, count) => sum + count * count, 0);
-  const shares = [...matrix.counts.values()].map((count) => count / voxels);
+  const [levelSquares, countSquares] = [sumOfSquares(cells, 'level'), sumOfSquares(cells, 'size')];
+  const shares = cells.map(({ count }) => count / voxels);
   const [meanLevel, meanCount] = [mean((level) => level), mean((_, alike) => alike)];
   return {
     lowDependenceEmphasis: mean((_, alike) => 1 / alike ** 2),
@@ -107,10 +101,10 @@ function dependences(part: Levels, steps: readonly Step[]): Features {
     lowDependenceHighGreyLevelEmphasis: mean((level, alike) => (level / alike) ** 2),
     highDependenceLowGreyLevelEmphasis: mean((level, alike) => (alike / level) ** 2),
     highDependenceHighGreyLevelEmphasis: mean((level, alike) => (level * alike) ** 2),
-    greyLevelNonUniformity: squares(byLevel) / voxels,
-    normalisedGreyLevelNonUniformity: squares(byLevel) / voxels ** 2,
-    dependenceCountNonUniformity: squares(byCount) / voxels,
-    normalisedDependenceCountNonUniformity: squares(byCount) / voxels ** 2,
+    greyLevelNonUniformity: levelSquares / voxels,
+    normalisedGreyLevelNonUniformity: levelSquares / voxels ** 2,
+    dependenceCountNonUniformity: countSquares / voxels,
+    normalisedDependenceCountNonUniformity: countSquares / voxels ** 2,
     // Always 1 as every voxel has a dependence; kept so that the list is IBSI's.
     dependenceCountPercentage: 1,
     greyLevelVariance: mean((level) => (level - meanLevel) ** 2),

@@ -47,7 +47,29 @@ function onCropScale(region: Region): Region {
   const own = inside(region);
   if (own.length < 16) throw new RangeError(`${own.length} pixels are no region to speak of`);
   if (own.every((value) => value === own[0])) throw new RangeError('every pixel of the region has the same value');
-  const sorted = Float64Array.from(region.values).sort();
-  const [low, high] = [sorted[Math.floor(0.01 * (sorted.length - 1))]!, sorted[Math.ceil(0.99 * (sorted.length - 1))]!];
-  return { ...region, values: Float64Array.from(region.values, (value) => (100 * (value - low)) / (high - low)) };
+  const values = Float64Array.from(region.values);
+  const last = values.length - 1;
+  const [low, high] = [ofRank(values.slice(), Math.floor(0.01 * last)), ofRank(values.slice(), Math.ceil(0.99 * last))];
+  return { ...region, values: values.map((value) => (100 * (value - low)) / (high - low)) };
+}
+
+/** The value that sorting would put there, found without sorting (Hoare): a fifth of a vertebra's time was spent on it. */
+function ofRank(values: Float64Array, rank: number): number {
+  let [from, to] = [0, values.length - 1];
+  while (from < to) {
+    const pivot = values[(from + to) >> 1]!;
+    let [left, right] = [from, to];
+    while (left <= right) {
+      while (values[left]! < pivot) left += 1;
+      while (values[right]! > pivot) right -= 1;
+      if (left > right) break;
+      const value = values[left]!;
+      values[left++] = values[right]!;
+      values[right--] = value;
+    }
+    if (rank <= right) to = right;
+    else if (rank >= left) from = left;
+    else break;
+  }
+  return values[rank]!;
 }

@@ -29,10 +29,16 @@ export const voxels = (region: Region): number => region.columns * region.rows *
 
 /** The values inside, in order of place. */
 export function inside(region: Region): Float64Array {
-  const found: number[] = [];
-  for (let index = 0; index < voxels(region); index += 1)
-    if (region.mask[index] !== 0) found.push(region.values[index]!);
-  return Float64Array.from(found);
+  const found = new Float64Array(countInside(region));
+  for (let index = 0, to = 0; to < found.length; index += 1)
+    if (region.mask[index] !== 0) found[to++] = region.values[index]!;
+  return found;
+}
+
+function countInside(region: Region): number {
+  let count = 0;
+  for (let index = 0; index < voxels(region); index += 1) if (region.mask[index] !== 0) count += 1;
+  return count;
 }
 
 /** IBSI's fixed bin number: the region's own range cut into equal parts, so that exposure and gain fall out. */
@@ -64,16 +70,16 @@ function levelsBy(region: Region, count: number, levelOf: (value: number) => num
   const rowStride = columns + 2;
   const sliceStride = rowStride * (rows + 2);
   const framed = new Uint16Array(sliceStride * (slices + 2));
-  const places: number[] = [];
-  for (let z = 0, from = 0; z < slices; z += 1)
+  const places = new Int32Array(countInside(region));
+  for (let z = 0, from = 0, found = 0; z < slices; z += 1)
     for (let y = 0; y < rows; y += 1)
       for (let x = 0; x < columns; x += 1, from += 1) {
         if (region.mask[from] === 0) continue;
         const to = (z + 1) * sliceStride + (y + 1) * rowStride + x + 1;
         framed[to] = levelOf(region.values[from]!);
-        places.push(to);
+        places[found++] = to;
       }
-  return { count, framed, rowStride, sliceStride, slices, inside: Int32Array.from(places) };
+  return { count, framed, rowStride, sliceStride, slices, inside: places };
 }
 
 export type Step = readonly [dx: number, dy: number, dz: number];
@@ -111,6 +117,7 @@ export const isVolume = (aggregation: Aggregation): boolean => aggregation.start
 /** The slices that hold a part of the region, each as a region of its own. */
 export function slicesOf(levels: Levels): Levels[] {
   const { sliceStride, inside: all } = levels;
+  if (levels.slices === 1) return [levels];
   return [...Map.groupBy(all, (place) => Math.floor(place / sliceStride)).values()].map((places) => ({
     ...levels,
     slices: 1,

@@ -8,19 +8,15 @@ type Vertex = readonly [x: number, y: number];
 /** The region must have one slice; sizes are of one pixel. */
 export function shape2d(region: Region, { columnMm, rowMm }: FlatSize = { columnMm: 1, rowMm: 1 }): Features {
   if (region.slices !== 1) throw new RangeError('a flat shape has one slice');
-  const points: Vertex[] = [];
-  for (let y = 0; y < region.rows; y += 1)
-    for (let x = 0; x < region.columns; x += 1)
-      if (region.mask[y * region.columns + x] !== 0) points.push([x * columnMm, y * rowMm]);
   const outline = segments(region, columnMm, rowMm);
   const perimeter = outline.reduce((sum, [a, b]) => sum + Math.hypot(b[0] - a[0], b[1] - a[1]), 0);
   // Each segment keeps the region on one side, so the triangles to the origin add up to the area (Gauss).
   const meshSurface = Math.abs(outline.reduce((sum, [a, b]) => sum + (a[0] * b[1] - b[0] * a[1]) / 2, 0));
-  const { major, minor } = axes(points);
+  const { pixels, major, minor } = axes(region, columnMm, rowMm);
   const sphericity = (2 * Math.sqrt(Math.PI * meshSurface)) / perimeter;
   return {
     meshSurface,
-    pixelSurface: points.length * columnMm * rowMm,
+    pixelSurface: pixels * columnMm * rowMm,
     perimeter,
     perimeterSurfaceRatio: perimeter / meshSurface,
     sphericity,
@@ -32,22 +28,28 @@ export function shape2d(region: Region, { columnMm, rowMm }: FlatSize = { column
   };
 }
 
-/** Eigenvalues of the scatter of pixel centres. */
-function axes(points: readonly Vertex[]): { readonly major: number; readonly minor: number } {
-  const n = points.length;
-  const [mx, my] = [0, 1].map((axis) => points.reduce((sum, point) => sum + point[axis as 0 | 1], 0) / n) as [
-    number,
-    number,
-  ];
+/** Eigenvalues of the scatter of pixel centres, and how many there are. */
+function axes({ columns, rows, mask }: Region, columnMm: number, rowMm: number) {
+  const eachPixel = (visit: (x: number, y: number) => void): void => {
+    for (let y = 0; y < rows; y += 1)
+      for (let x = 0; x < columns; x += 1) if (mask[y * columns + x] !== 0) visit(x * columnMm, y * rowMm);
+  };
+  let [pixels, sumX, sumY] = [0, 0, 0];
+  eachPixel((x, y) => {
+    pixels += 1;
+    sumX += x;
+    sumY += y;
+  });
+  const [meanX, meanY] = [sumX / pixels, sumY / pixels];
   let [xx, yy, xy] = [0, 0, 0];
-  for (const [x, y] of points) {
-    xx += (x - mx) ** 2 / n;
-    yy += (y - my) ** 2 / n;
-    xy += ((x - mx) * (y - my)) / n;
-  }
+  eachPixel((x, y) => {
+    xx += (x - meanX) ** 2 / pixels;
+    yy += (y - meanY) ** 2 / pixels;
+    xy += ((x - meanX) * (y - meanY)) / pixels;
+  });
   const half = (xx + yy) / 2;
   const root = Math.hypot((xx - yy) / 2, xy);
-  return { major: half + root, minor: half - root };
+  return { pixels, major: half + root, minor: half - root };
 }
 
 /** Edges of a square of four pixel centres: 0 top, 1 right, 2 bottom, 3 left; each pair runs with the region on its right. */
@@ -79,16 +81,13 @@ const cases: readonly (readonly (readonly [from: number, to: number])[])[] = [
 
 /** Halfway between a pixel inside and one outside. */
 function segments({ columns, rows, mask }: Region, columnMm: number, rowMm: number): (readonly [Vertex, Vertex])[] {
-  const isInside = (x: number, y: number): boolean =>
-    x >= 0 && y >= 0 && x < columns && y < rows && mask[y * columns + x] !== 0;
+  const isInside = (x: number, y: number): number =>
+    x >= 0 && y >= 0 && x < columns && y < rows && mask[y * columns + x] !== 0 ? 1 : 0;
   const found: (readonly [Vertex, Vertex])[] = [];
   for (let y = -1; y < rows; y += 1)
     for (let x = -1; x < columns; x += 1) {
-      const square =
-        Number(isInside(x, y)) +
-        2 * Number(isInside(x + 1, y)) +
-        4 * Number(isInside(x + 1, y + 1)) +
-        8 * Number(isInside(x, y + 1));
+      const square = isInside(x, y) + 2 * isInside(x + 1, y) + 4 * isInside(x + 1, y + 1) + 8 * isInside(x, y + 1);
+      if (square === 0 || square === 15) continue;
       const middles: readonly Vertex[] = [
         [x + 0.5, y],
         [x + 1, y + 0.5],

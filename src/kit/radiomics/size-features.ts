@@ -2,24 +2,40 @@
 import { entropyOf } from './first-order.ts';
 import type { Features } from './region.ts';
 
+export type SizeCell = { readonly level: number; readonly size: number; readonly count: number };
+
 /** Counts by level (1 …) and size (1 …). */
 export class SizeMatrix {
-  readonly counts = new Map<number, number>();
-  private static readonly stride = 2 ** 24;
+  private readonly counts = new Map<number, number>();
+  /** More than a level can be. Sizes are the larger part of a key: most are small, and so is the key, which is fast. */
+  private static readonly stride = 2 ** 16;
 
   add(level: number, size: number, count = 1): void {
-    const key = level * SizeMatrix.stride + size;
-    this.counts.set(key, (this.counts.get(key) ?? 0) + count);
+    this.addTo(size * SizeMatrix.stride + level, count);
   }
 
   merge(other: SizeMatrix): this {
-    for (const [key, count] of other.counts) this.counts.set(key, (this.counts.get(key) ?? 0) + count);
+    for (const [key, count] of other.counts) this.addTo(key, count);
     return this;
   }
 
-  *entries(): Generator<readonly [level: number, size: number, count: number]> {
-    for (const [key, count] of this.counts) yield [Math.floor(key / SizeMatrix.stride), key % SizeMatrix.stride, count];
+  cells(): readonly SizeCell[] {
+    const { stride } = SizeMatrix;
+    return Array.from(this.counts, ([key, count]) => ({ level: key % stride, size: Math.floor(key / stride), count }));
   }
+
+  private addTo(key: number, count: number): void {
+    this.counts.set(key, (this.counts.get(key) ?? 0) + count);
+  }
+}
+
+/** How many there are of each level, or of each size, squared and added up. */
+export function sumOfSquares(cells: readonly SizeCell[], by: 'level' | 'size'): number {
+  const counts = new Map<number, number>();
+  for (const cell of cells) counts.set(cell[by], (counts.get(cell[by]) ?? 0) + cell.count);
+  let sum = 0;
+  for (const count of counts.values()) sum += count * count;
+  return sum;
 }
 
 /** Names of the sixteen features; runs and zones call them alike but for one word. */
@@ -28,21 +44,14 @@ export function sizeFeatures(
   voxels: number,
   words: { small: string; large: string; size: string; plural: string },
 ): Features {
-  let total = 0;
-  const byLevel = new Map<number, number>();
-  const bySize = new Map<number, number>();
-  for (const [level, size, count] of matrix.entries()) {
-    total += count;
-    byLevel.set(level, (byLevel.get(level) ?? 0) + count);
-    bySize.set(size, (bySize.get(size) ?? 0) + count);
-  }
+  const cells = matrix.cells();
+  const total = cells.reduce((sum, { count }) => sum + count, 0);
+  const [levelSquares, sizeSquares] = [sumOfSquares(cells, 'level'), sumOfSquares(cells, 'size')];
   const mean = (term: (level: number, size: number) => number): number => {
     let sum = 0;
-    for (const [level, size, count] of matrix.entries()) sum += count * term(level, size);
+    for (const { level, size, count } of cells) sum += count * term(level, size);
     return sum / total;
   };
-  const squares = (counts: ReadonlyMap<number, number>): number =>
-    [...counts.values()].reduce((sum, count) => sum + count * count, 0);
   const meanLevel = mean((level) => level);
   const meanSize = mean((_, size) => size);
   const { small, large, size: sizeWord, plural } = words;
@@ -55,13 +64,13 @@ export function sizeFeatures(
     [`${small}HighGreyLevelEmphasis`]: mean((level, size) => (level / size) ** 2),
     [`${large}LowGreyLevelEmphasis`]: mean((level, size) => (size / level) ** 2),
     [`${large}HighGreyLevelEmphasis`]: mean((level, size) => (level * size) ** 2),
-    greyLevelNonUniformity: squares(byLevel) / total,
-    normalisedGreyLevelNonUniformity: squares(byLevel) / total ** 2,
-    [`${sizeWord}NonUniformity`]: squares(bySize) / total,
-    [`normalised${sizeWord[0]!.toUpperCase()}${sizeWord.slice(1)}NonUniformity`]: squares(bySize) / total ** 2,
+    greyLevelNonUniformity: levelSquares / total,
+    normalisedGreyLevelNonUniformity: levelSquares / total ** 2,
+    [`${sizeWord}NonUniformity`]: sizeSquares / total,
+    [`normalised${sizeWord[0]!.toUpperCase()}${sizeWord.slice(1)}NonUniformity`]: sizeSquares / total ** 2,
     [`${plural}Percentage`]: total / voxels,
     greyLevelVariance: mean((level) => (level - meanLevel) ** 2),
     [`${sizeWord}Variance`]: mean((_, size) => (size - meanSize) ** 2),
-    [`${sizeWord}Entropy`]: entropyOf([...matrix.counts.values()].map((count) => count / total)),
+    [`${sizeWord}Entropy`]: entropyOf(cells.map(({ count }) => count / total)),
   };
 }
