@@ -4,6 +4,7 @@ python -m training.manifests spine-xr-val DATA OUT      # real lateral films wit
 python -m training.manifests laterals DATA OUT          # real lateral spines without corners: for --reference-free
 python -m training.manifests foreign DATA OUT           # every other real radiograph: must be refused
 python -m training.manifests phantoms OUT --films 120 --version C --first 8900000
+python -m training.manifests fractures OUT --films 120  # phantoms with broken bodies, for the whole chain of system 2
 """
 
 import argparse
@@ -17,7 +18,7 @@ import numpy as np
 
 from .lumbar_landmarks.pools import AMBIGUOUS, held_out, negatives
 from .lumbar_landmarks.real_films import L3_DEPTH_MM
-from .phantoms.generator import render
+from .phantoms.generator import Setting, render
 from .phantoms.geometry import LANDMARKS, NORMAL_OFFSET, SLIP_LEVELS, measured_offsets
 
 CORNER = {"BB": "posteriorInferior", "BF": "anteriorInferior", "TF": "anteriorSuperior", "TB": "posteriorSuperior"}
@@ -158,6 +159,47 @@ def phantoms(out, films, version, first):
     writer.close()
 
 
+def genant(loss):
+    """The grade of a body that has lost this share of its height at a wall; nothing is drawn near 0.2 from below."""
+    return int(np.digitize(loss, [0.2, 0.25, 0.4]))
+
+
+def fractures(out, films, first=8_720_000):
+    """Every body in view has a class; of biconcave ones no Genant grade, since walls keep their height. Half the films are normal."""
+    # Only films of fractures need it.
+    from .vertebral_fracture.cohorts import CLASSES, KINDS, LEVEL_SHARE, PIXELS, bodies_of, draw_fractures, in_view
+
+    grades = [f"grade:{scale}@{level}" for scale in ("OVF class", "Genant") for level in LEVEL_SHARE]
+    writer = Writer(out, [*COLUMNS, "boxes", "group:film", *grades])
+    for seed in range(first, first + films):
+        rng = np.random.default_rng([seed, 91])
+        broken = draw_fractures(rng, 1.0, list(KINDS)) if seed % 2 else {}
+        setting = Setting(fractures=broken, implants=0.05, variant="usual", view="lumbar")
+        film = render(seed, "C", *PIXELS[int(rng.integers(0, 2))], setting)
+        name = f"C{seed}.png"
+        cv2.imwrite(str(writer.out / name), np.round(film.image * 255).astype(np.uint8))
+        bodies = {level: corners for level, corners in bodies_of(film.landmarks).items() if in_view(corners, film.image.shape)}
+        kinds = {level: film.spine.fractures.get(level, ("none", 0.0)) for level in bodies}
+        low = {level: corners.min(0) + 0.5 for level, corners in bodies.items()}
+        high = {level: corners.max(0) + 0.5 for level, corners in bodies.items()}
+        writer.add(
+            name,
+            {key: at for key, at in zip(LANDMARKS, film.landmarks.tolist()) if key.split(".")[0] in bodies},
+            kind="synthetic",
+            patient=name,
+            spacing=round(film.pixel_mm, 4),
+            boxes="; ".join(
+                f"{level} {low[level][0]:.1f} {low[level][1]:.1f} {high[level][0]:.1f} {high[level][1]:.1f}"
+                for level, (kind, _) in kinds.items()
+                if kind != "none"
+            ),
+            **{"group:film": "fractured" if broken else "normal"},
+            **{f"grade:OVF class@{level}": CLASSES.get(kind, 0) for level, (kind, _) in kinds.items()},
+            **{f"grade:Genant@{level}": genant(loss) for level, (kind, loss) in kinds.items() if kind != "biconcave"},
+        )
+    writer.close()
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = arguments.add_subparsers(dest="kind", required=True)
@@ -171,6 +213,9 @@ def main():
     drawn.add_argument("--films", type=int, default=120)
     drawn.add_argument("--version", default="C")
     drawn.add_argument("--first", type=int, default=8_900_000)
+    broken = kinds.add_parser("fractures")
+    broken.add_argument("out", type=Path)
+    broken.add_argument("--films", type=int, default=120)
     options = arguments.parse_args()
     if options.kind == "spine-xr-val":
         spine_xr_val(options.data, options.out)
@@ -178,6 +223,8 @@ def main():
         laterals(options.data, options.out)
     elif options.kind == "foreign":
         foreign(options.data, options.out, options.held_out)
+    elif options.kind == "fractures":
+        fractures(options.out, options.films)
     else:
         phantoms(options.out, options.films, options.version, options.first)
 

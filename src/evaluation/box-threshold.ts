@@ -1,7 +1,7 @@
 /** Which boxes count: those the model stands by, or those above a score that was chosen beforehand. */
 import type { Answer } from './answers.ts';
 import { detectionCurve, judge, type DetectionCase } from './detection.ts';
-import { answered, type Pair } from './pair.ts';
+import { answered, perPair, type Pair } from './pair.ts';
 
 export type BoxRule =
   | { readonly kind: 'best-f1' }
@@ -18,11 +18,15 @@ type FoundBoxes = NonNullable<Answer['boxes']>;
 
 /** What was refused was not found: such pictures stay in, with nothing found. */
 export const detectionsOf = (pairs: readonly Pair[], which: 'all' | 'called' = 'all'): DetectionCase[] =>
-  pairs.flatMap(({ row, answer }) =>
-    row.boxes === undefined ? [] : [{ truth: row.boxes, found: (answer.boxes ?? []).filter(isOf(which)) }],
-  );
+  pairs.flatMap(casesOf[which]);
 
 const isOf = (which: 'all' | 'called') => (box: FoundBoxes[number]) => which === 'all' || box.called !== false;
+const caseOf = (which: 'all' | 'called') =>
+  perPair(({ row, answer }): DetectionCase[] =>
+    row.boxes === undefined ? [] : [{ truth: row.boxes, found: (answer.boxes ?? []).filter(isOf(which)) }],
+  );
+/** The same case each time it is asked for: what was judged of it is remembered. */
+const casesOf = { all: caseOf('all'), called: caseOf('called') };
 
 export function boxOperatingPoint(
   test: readonly Pair[],

@@ -23,11 +23,23 @@ export type MatchOptions = {
 
 type Judged = { readonly score: number; readonly right: boolean };
 
+const judgedBefore = new WeakMap<DetectionCase, Map<string, readonly Judged[]>>();
+
+/** A bootstrap asks for the same cases thousands of times. */
+export function judge(one: DetectionCase, { iou = 0.5, labels = true }: MatchOptions = {}): readonly Judged[] {
+  const known = judgedBefore.get(one) ?? new Map<string, readonly Judged[]>();
+  judgedBefore.set(one, known);
+  const key = `${iou} ${labels}`;
+  const judged = known.get(key) ?? matched(one, iou, labels);
+  known.set(key, judged);
+  return judged;
+}
+
 /**
  * Best score first, each found box takes the free true box it covers best (as PASCAL VOC and COCO do): a second box
  * on the same place is a false alarm.
  */
-export function judge({ truth, found }: DetectionCase, { iou = 0.5, labels = true }: MatchOptions = {}): Judged[] {
+function matched({ truth, found }: DetectionCase, iou: number, labels: boolean): Judged[] {
   const free = new Set(truth);
   return found
     .toSorted((a, b) => b.score - a.score)
@@ -53,9 +65,8 @@ export function detectionRates(
   threshold: number,
   options: MatchOptions = {},
 ): DetectionRates {
-  const judged = cases.flatMap(({ truth, found }) =>
-    judge({ truth, found: found.filter(({ score }) => score >= threshold) }, options),
-  );
+  // Best scores choose first, so what lies below a threshold changes nothing above it.
+  const judged = cases.flatMap((one) => judge(one, options).filter(({ score }) => score >= threshold));
   const right = judged.filter((one) => one.right).length;
   const truths = cases.reduce((sum, { truth }) => sum + truth.length, 0);
   return {

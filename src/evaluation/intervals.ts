@@ -54,12 +54,12 @@ export function patientBootstrap<Case, Figures extends Readonly<Record<string, n
 }
 
 export function percentileInterval(values: readonly number[], level = 0.95): Interval {
-  const sorted = values.toSorted((a, b) => a - b);
+  const sorted = inOrder(values);
   return [quantile(sorted, (1 - level) / 2), quantile(sorted, (1 + level) / 2)];
 }
 
 /** Of values in order, between neighbours in a straight line (type 7 of Hyndman and Fan, as numpy and R). */
-export function quantile(sorted: readonly number[], share: number): number {
+export function quantile(sorted: ArrayLike<number>, share: number): number {
   if (sorted.length === 0) return NaN;
   const place = (sorted.length - 1) * share;
   const below = Math.floor(place);
@@ -68,11 +68,10 @@ export function quantile(sorted: readonly number[], share: number): number {
   return low + (high - low) * (place - below);
 }
 
+/** As numbers, smallest first; arrays of doubles are sorted several times faster than others. */
+export const inOrder = (values: readonly number[]): Float64Array => Float64Array.from(values).sort();
+
 export const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
 
-export const median = (values: readonly number[]): number =>
-  quantile(
-    values.toSorted((a, b) => a - b),
-    0.5,
-  );
+export const median = (values: readonly number[]): number => quantile(inOrder(values), 0.5);

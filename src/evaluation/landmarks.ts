@@ -24,7 +24,7 @@ export function centresOf(landmarks: Landmarks): Map<string, readonly [x: number
 export function whateverCalled(
   { truth, found }: LandmarkCase,
   within: number,
-): LandmarkCase & { readonly parts: number } {
+): LandmarkCase & { readonly names: readonly { readonly part: string; readonly called: string }[] } {
   const places = [...centresOf(found)];
   const named = [...centresOf(truth)].flatMap(([part, [x, y]]) => {
     const away = ([, [px, py]]: (typeof places)[number]): number => Math.hypot(px - x, py - y);
@@ -37,7 +37,7 @@ export function whateverCalled(
       return own === called ? [[[part, ...rest].join('.'), at] as const] : [];
     }),
   );
-  return { truth, found: Object.fromEntries(landmarks), parts: named.length };
+  return { truth, found: Object.fromEntries(landmarks), names: named };
 }
 
 /** Distances in pixels of the landmarks that both have. */

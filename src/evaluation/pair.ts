@@ -32,6 +32,16 @@ export const answered = (pairs: readonly Pair[]): Pair[] =>
 
 export const patientsOf = (pairs: readonly Pair[]): number => new Set(pairs.map(({ row }) => row.patient)).size;
 
+/** What follows from one pair alone is made once: a bootstrap asks for the same pairs thousands of times. */
+export function perPair<Result>(of: (pair: Pair) => Result): (pair: Pair) => Result {
+  const made = new WeakMap<Pair, { readonly result: Result }>();
+  return (pair) => {
+    const known = made.get(pair) ?? { result: of(pair) };
+    made.set(pair, known);
+    return known.result;
+  };
+}
+
 /** Names to figures over any sample of the pairs, so that the bootstrap can ask again. */
 export type FiguresOf = (sample: readonly Pair[]) => Readonly<Record<string, number>>;
 

@@ -8,10 +8,14 @@ import { readTruth } from '../../src/evaluation/truth.ts';
 
 type Aim = { readonly step: string; readonly section: string; readonly figure: string };
 
-/** `Aim("phantoms", "Boxes", "F1", "level F1", least=0.93)`; a section may be the constant of the table. */
+/** `Aim("phantoms", "Boxes", "F1", "level F1", least=0.93)`; a section may be a constant that stands for a table. */
 function aimsOf(source: string): Aim[] {
-  const rows = source.matchAll(/^ {4}Aim\("([^"]+)", (?:"([^"]+)"|HAD_BEEN_READ|BY_SHOWS), "([^"]+)"/gm);
-  return [...rows].map(([, step, section, figure]) => ({ step: step!, section: section ?? '', figure: figure! }));
+  const rows = source.matchAll(/^ {4}Aim\("([^"]+)", (?:"([^"]+)"|([A-Z_]+)), "([^"]+)"/gm);
+  return [...rows].map(([, step, section, constant, figure]) => ({
+    step: step!,
+    section: section ?? constant!,
+    figure: figure!,
+  }));
 }
 
 const body = { 'L4.posteriorInferior': [0, 40], 'L4.anteriorInferior': [40, 40] } as const;
@@ -52,7 +56,10 @@ const { sections } = evaluate({
   data: { file: 'f', sha256: 'x' },
   wetread: '0',
   madeAt: new Date(0),
-  options: { replicates: 100 },
+  options: {
+    replicates: 100,
+    yardstick: { from: 'L4.posteriorInferior', to: 'L4.anteriorInferior', millimetres: 35 },
+  },
 });
 
 const aims = aimsOf(readFileSync(join(import.meta.dirname, '../../training/evaluate_lumbar.py'), 'utf8'));
@@ -60,14 +67,18 @@ const aims = aimsOf(readFileSync(join(import.meta.dirname, '../../training/evalu
 test('there are aims for every step', () => {
   const steps = new Set(aims.map(({ step }) => step));
   expect([...steps]).toEqual(
-    expect.arrayContaining(['real-corners', 'held-out-ct', 'phantoms', 'foreign', 'real-unlabelled']),
+    expect.arrayContaining(['real-corners', 'held-out-ct', 'phantoms', 'fractures', 'foreign', 'real-unlabelled']),
   );
 });
 
-const told = (section: string): readonly string[] =>
-  section === ''
-    ? sections.flatMap(({ tables }) => tables).find(({ title }) => title.startsWith('Had refused'))!.columns
-    : (sections.find(({ title }) => title.startsWith(section))?.figures ?? []).map(({ name }) => name);
+const tableOf = (beginning: string) =>
+  sections.flatMap(({ tables }) => tables).find(({ title }) => title.startsWith(beginning))!;
+
+function told(section: string): readonly string[] {
+  if (section === 'HAD_BEEN_READ') return tableOf('Had refused').columns;
+  if (section === 'IN_PERCENT') return tableOf('In percent of').rows.map(([name]) => String(name));
+  return (sections.find(({ title }) => title.startsWith(section))?.figures ?? []).map(({ name }) => name);
+}
 
 // System 2's sections are made from films that only its own pack reads.
 test.each(aims.filter(({ step }) => step !== 'fractures' && step !== 'foreign'))(

@@ -207,6 +207,41 @@ describe('whole levels', () => {
         .join(),
     ).not.toContain('whatever');
   });
+  test('which names go wrong, and into what, is told of refused pictures too', () => {
+    const rows = readTruth('file,kind,spacing,landmarks\na.png,real,0.5,a\nb.png,real,0.5,a\n', {
+      landmarksOf: () => truth,
+    });
+    const made = report(rows, [
+      { file: 'a.png', abstained: 'levels-uncertain', landmarks: spine(['T12', 'L1', 'L2', 'L3'], [0, 60]) },
+      { file: 'b.png', abstained: 'levels-uncertain', landmarks: spine(places, [1, 0]) },
+    ]);
+    const [upper, second] = table(made, 'Landmarks', 'What each part was called, refused pictures too');
+    expect(upper).toEqual([places[0], '2', '1', '', '1']);
+    expect(second).toEqual([places[1], '2', '1', `${places[2]} 1`, '0']);
+  });
+  test('a part told beside its place is a false alarm and a miss', () => {
+    const rows = readTruth('file,kind,landmarks\na.png,real,a\n', { landmarksOf: () => spine(['L1', 'L2', 'L3']) });
+    const found = { ...spine(['L1', 'L2', 'L3']), ...spine(['L1'], [0, 55]) };
+    const made = report(rows, [{ file: 'a.png', landmarks: found }]);
+    expect(figure(made, 'Landmarks', 'F1 of named parts').value).toBeCloseTo(2 / 3, 9);
+  });
+  test('wrongly refused is what shows all that is asked for, named rightly', () => {
+    const films = { a: spine(['L1', 'L2']), b: spine(['L1', 'L2']), c: spine(['L1']), d: spine(['L1', 'L2']) };
+    const rows = readTruth(
+      ['file,kind,landmarks', ...Object.keys(films).map((name) => `${name}.png,real,${name}`)].join('\n'),
+      { landmarksOf: (name) => films[name as keyof typeof films] },
+    );
+    const refused = { abstained: 'levels-uncertain' };
+    const answers = [
+      { file: 'a.png', landmarks: films.a },
+      { file: 'b.png', landmarks: films.b, ...refused },
+      { file: 'c.png', landmarks: films.c, ...refused },
+      { file: 'd.png', landmarks: spine(['L1', 'L2'], [0, 60]), ...refused },
+    ];
+    const made = report(rows, answers, { names: ['L1', 'L2'] });
+    const name = 'refused, of those with every part in view and named right';
+    expect(figure(made, 'Landmarks', name)).toMatchObject({ k: 1, n: 2 });
+  });
   test('only parts that are asked for count', () => {
     const rows = readTruth('file,kind,landmarks\na.png,real,a\n', { landmarksOf: () => spine(['T12', 'L1', 'L2']) });
     const off = { ...spine(['T12', 'L1', 'L2']), ...spine(['T12'], [0, 55]) };

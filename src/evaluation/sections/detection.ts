@@ -3,7 +3,7 @@ import { detectionsOf } from '../box-threshold.ts';
 import { share } from '../counts.ts';
 import { detectionAveragePrecision, detectionCurve, detectionRates, froc, judge } from '../detection.ts';
 import type { BootstrapOptions } from '../intervals.ts';
-import { answered, withIntervals, type Pair } from '../pair.ts';
+import { answered, perPair, withIntervals, type Pair } from '../pair.ts';
 import { figureOf, type Cell, type DataKind, type Figure, type Section } from '../report.ts';
 import type { Primary } from './subgroups.ts';
 
@@ -129,11 +129,13 @@ function alarmFigures(read: readonly Pair[], options: BootstrapOptions): Figure[
 }
 
 function byName(read: readonly Pair[], label: string, match: { iou: number }, options: BootstrapOptions): Cell[] {
-  const own = (pairs: readonly Pair[]) =>
-    detectionsOf(pairs, 'called').map(({ truth, found }) => ({
+  const ownOf = perPair((pair) =>
+    detectionsOf([pair], 'called').map(({ truth, found }) => ({
       truth: truth.filter((box) => box.label === label),
       found: found.filter((box) => box.label === label),
-    }));
+    })),
+  );
+  const own = (pairs: readonly Pair[]) => pairs.flatMap(ownOf);
   const { precision, recall } = detectionRates(own(read), -Infinity, match);
   // One row a name: fewer replicates keep the report within seconds, and the ends move in the third digit only.
   const [f1] = withIntervals(read, (sample) => ({ F1: detectionRates(own(sample), -Infinity, match).f1 }), {

@@ -1,10 +1,10 @@
 /** Corners: how far off, and whether what was named is the thing of that name. */
 import { ownLengthOf } from '../body-depth.ts';
-import { share } from '../counts.ts';
+import { f1Of, share } from '../counts.ts';
 import type { BootstrapOptions } from '../intervals.ts';
-import { mean, median, quantile } from '../intervals.ts';
+import { inOrder, mean, median, quantile } from '../intervals.ts';
 import { centresOf, distances, whateverCalled, type Landmarks } from '../landmarks.ts';
-import { answered, withIntervals, type Pair } from '../pair.ts';
+import { answered, perPair, withIntervals, type Pair } from '../pair.ts';
 import { figureOf, type Cell, type DataKind, type Figure, type Section, type Table } from '../report.ts';
 import { bestShift } from '../whole-levels.ts';
 
@@ -24,7 +24,15 @@ type Compared = {
   /** Under the names of the vertebrae so many further down that fit best; only where parts are vertebrae. */
   readonly shifted?: { readonly levels: number; readonly errors: readonly Distance[] };
   /** Of the true parts those where something was found, whatever it was called. */
-  readonly there: { readonly found: number; readonly of: number; readonly errors: readonly Distance[] };
+  readonly there: {
+    readonly names: readonly { readonly part: string; readonly called: string }[];
+    readonly of: readonly string[];
+    readonly errors: readonly Distance[];
+  };
+  /** Every part that is asked for is in the truth. */
+  readonly complete: boolean;
+  /** Parts of the answer, and those of them that lie on the true part of that name. */
+  readonly parts: { readonly told: number; readonly right: number; readonly of: number };
 };
 
 export function landmarkSection(
@@ -34,7 +42,8 @@ export function landmarkSection(
 ): Section | undefined {
   const withTruth = test.filter(({ row }) => row.landmarks !== undefined);
   if (withTruth.length === 0) return undefined;
-  const compare = (pairs: readonly Pair[]): Compared[] => pairs.flatMap((pair) => compared(pair, options));
+  const comparedOnce = perPair((pair) => compared(pair, options));
+  const compare = (pairs: readonly Pair[]): Compared[] => pairs.flatMap(comparedOnce);
   const read = compare(answered(withTruth));
   const allMillimetres = withTruth.every(
     ({ row }) => options.yardstick !== undefined || row.hints.spacing !== undefined,
@@ -43,7 +52,22 @@ export function landmarkSection(
   const named = read.filter((one) => one.named);
   const wrong = read.filter((one) => !one.named);
   const refused = compare(withTruth.filter(({ answer }) => answer.abstained !== undefined));
-  const shown = read.length > 0 ? read : refused;
+  const rightThoughRefused = refused.filter((one) => one.named && one.complete).length;
+  const distanceFigures = withIntervals(
+    answered(withTruth),
+    (sample) => {
+      const all = compare(sample);
+      return {
+        ...spread(all, 'read pictures'),
+        ...spread(
+          all.filter((one) => one.named),
+          'with names right',
+        ),
+      };
+    },
+    options,
+    unit,
+  );
   return {
     title: 'Landmarks',
     kind,
@@ -53,32 +77,28 @@ export function landmarkSection(
     figures: [
       figureOf('read', share(read.length, withTruth.length)),
       figureOf('names right, of those read', share(named.length, read.length)),
-      ...withIntervals(
-        answered(withTruth),
-        (sample) => {
-          const all = compare(sample);
-          return {
-            ...spread(all, 'read pictures'),
-            ...spread(
-              all.filter((one) => one.named),
-              'with names right',
+      ...(refused.length === 0
+        ? []
+        : [
+            figureOf(
+              'refused, of those with every part in view and named right',
+              share(rightThoughRefused, rightThoughRefused + named.filter(({ complete }) => complete).length),
             ),
-          };
-        },
-        options,
-        unit,
-      ),
+          ]),
+      ...withIntervals(answered(withTruth), (sample) => ({ 'F1 of named parts': partF1(compare(sample)) }), options),
+      ...distanceFigures,
     ],
     tables: [
-      ...inPercent(answered(withTruth), compare, options),
+      ...inPercent(
+        distanceFigures.filter(({ name }) => name.endsWith('read pictures')),
+        options,
+      ),
       ...hadTheyBeenRead(withTruth, compare, unit, options),
       ...levelsOff(read, refused),
       ...thereAtAll(read, refused, unit),
-      {
-        title: read.length > 0 || refused.length === 0 ? 'By landmark' : 'By landmark, had refused pictures been read',
-        columns: ['landmark', 'pictures', `mean, ${unit}`, `median, ${unit}`, `95th percentile, ${unit}`],
-        rows: namesIn(shown).map((name) => byName(name, shown)),
-      },
+      ...calledWhat(read, refused),
+      byLandmark('By landmark', read, unit),
+      ...(refused.length === 0 ? [] : [byLandmark('By landmark, had refused pictures been read', refused, unit)]),
       ...(wrong.length === 0
         ? []
         : [
@@ -102,7 +122,8 @@ function saysOf(unit: string, { yardstick, names }: LandmarkOptions): string {
   return (
     `Distances in ${unit}${taken}. ` +
     (names === undefined ? '' : `Compared are ${names.join(', ')} alone. `) +
-    'Names are right when every named part lies nearer to its own true part than to any other.'
+    'Names are right when every named part lies nearer to its own true part than to any other; ' +
+    'a part counts as found within half a body of the true part of its name.'
   );
 }
 
@@ -119,17 +140,32 @@ function compared(pair: Pair, options: LandmarkOptions): Compared[] {
       ? distances({ truth, found: of }).map(({ name, pixels }) => ({ name, value: pixels * size }))
       : [];
   const shift = bestShift(truth, pair.answer.landmarks);
-  // Half a body away lies the next disc.
-  const there = whateverCalled({ truth, found: pair.answer.landmarks }, (ownLengthOf(truth)?.pixels ?? 0) / 2);
+  const there = whateverCalled({ truth, found: pair.answer.landmarks }, nearby(truth));
   return [
     {
       pair,
       named: namesHold(truth, found),
       errors: lengths(found),
-      there: { found: there.parts, of: centresOf(truth).size, errors: lengths(there.found) },
+      there: { names: there.names, of: [...centresOf(truth).keys()], errors: lengths(there.found) },
+      complete: options.names === undefined || options.names.every((name) => centresOf(truth).has(name)),
+      parts: partsOf(truth, found),
       ...(shift && { shifted: { levels: shift.levels, errors: lengths(shift.landmarks) } }),
     },
   ];
+}
+
+/** Half a body away lies the next disc. */
+const nearby = (truth: Landmarks): number => (ownLengthOf(truth)?.pixels ?? 0) / 2;
+
+/** Named parts as detections: what is told beside the true part of its name is a false alarm, and that part is missed. */
+function partsOf(truth: Landmarks, found: Landmarks): Compared['parts'] {
+  const [own, told] = [centresOf(truth), centresOf(found)];
+  const known = [...told].filter(([part]) => own.has(part));
+  const right = known.filter(([part, [x, y]]) => {
+    const [ox, oy] = own.get(part)!;
+    return Math.hypot(ox - x, oy - y) <= nearby(truth);
+  });
+  return { told: known.length, right: right.length, of: own.size };
 }
 
 type Compare = (pairs: readonly Pair[]) => Compared[];
@@ -146,22 +182,29 @@ function byName(name: string, all: readonly Compared[]): Cell[] {
   return [name, own.length, cell(mean(own)), cell(quantile(own, 0.5)), cell(quantile(own, 0.95))];
 }
 
+const byLandmark = (title: string, group: readonly Compared[], unit: string): Table => ({
+  title,
+  columns: ['landmark', 'pictures', `mean, ${unit}`, `median, ${unit}`, `95th percentile, ${unit}`],
+  rows: namesIn(group).map((name) => byName(name, group)),
+});
+
 /** A person's own length is what an error is large or small against. */
-function inPercent(pairs: readonly Pair[], compare: Compare, options: LandmarkOptions): Table[] {
-  const { yardstick } = options;
-  if (yardstick === undefined || pairs.length === 0) return [];
-  const percent = (sample: readonly Pair[]): Record<string, number> =>
-    Object.fromEntries(
-      Object.entries(spread(compare(sample), 'read pictures')).map(([name, value]) => [
-        name,
-        (100 * value) / yardstick.millimetres,
-      ]),
-    );
+function inPercent(figures: readonly Figure[], { yardstick }: LandmarkOptions): Table[] {
+  if (yardstick === undefined || figures.length === 0) return [];
+  const percent = (millimetres: number): number => (100 * millimetres) / yardstick.millimetres;
   return [
     {
       title: `In percent of ${yardstick.from} to ${yardstick.to}`,
       columns: ['figure', '%'],
-      rows: withIntervals(pairs, percent, options, '').map((figure): Cell[] => [figure.name, figure]),
+      rows: figures.map(({ name, value, interval }): Cell[] => [
+        name,
+        {
+          name,
+          value: percent(value),
+          unit: '',
+          ...(interval && { interval: [percent(interval[0]), percent(interval[1])] as const }),
+        },
+      ]),
     },
   ];
 }
@@ -180,9 +223,9 @@ function hadTheyBeenRead(pairs: readonly Pair[], compare: Compare, unit: string,
       group,
       (sample) => {
         const again = compare(sample);
-        const own = valuesIn(again).sort((a, b) => a - b);
+        const own = inOrder(valuesIn(again));
         const best = again.flatMap(({ shifted, errors }) => valuesOf(shifted?.errors ?? errors));
-        const values = [mean(own), quantile(own, 0.5), quantile(own, 0.95), mean(best), median(best)];
+        const values = [mean(valuesIn(again)), quantile(own, 0.5), quantile(own, 0.95), mean(best), median(best)];
         return Object.fromEntries(shown.map((name, index) => [name, values[index]!]));
       },
       { ...options, replicates: Math.min(options.replicates ?? 500, 500) },
@@ -239,7 +282,10 @@ function thereAtAll(read: readonly Compared[], refused: readonly Compared[], uni
       columns: ['pictures', 'true parts with something there', 'mean', 'median', '95th percentile'],
       rows: groups.map(([title, group]): Cell[] => {
         const values = group.flatMap(({ there }) => valuesOf(there.errors)).sort((a, b) => a - b);
-        const found = share(sum(group.map(({ there }) => there.found)), sum(group.map(({ there }) => there.of)));
+        const found = share(
+          sum(group.map(({ there }) => there.names.length)),
+          sum(group.map(({ there }) => there.of.length)),
+        );
         // Parts of one picture are not independent: the share stands without an interval.
         const { value, k, n } = found;
         return [
@@ -248,6 +294,35 @@ function thereAtAll(read: readonly Compared[], refused: readonly Compared[], uni
           cell(mean(values)),
           cell(quantile(values, 0.5)),
           cell(quantile(values, 0.95)),
+        ];
+      }),
+    },
+  ];
+}
+
+/** Which names go wrong, and in which direction. */
+function calledWhat(read: readonly Compared[], refused: readonly Compared[]): Table[] {
+  const all = [...read, ...refused];
+  if (all.every(({ named }) => named)) return [];
+  const parts = [...new Set(all.flatMap(({ there }) => there.of))];
+  return [
+    {
+      title: `What each part was called${refused.length === 0 ? '' : ', refused pictures too'}`,
+      columns: ['true part', 'pictures', 'called so', 'called otherwise', 'nothing there'],
+      rows: parts.map((part): Cell[] => {
+        const showing = all.filter(({ there }) => there.of.includes(part));
+        const names = showing.map(({ there }) => there.names.find((one) => one.part === part)?.called);
+        const others = Map.groupBy(
+          names.filter((name) => name !== undefined && name !== part),
+          (name) => name!,
+        );
+        const listed = [...others].toSorted((a, b) => b[1].length - a[1].length);
+        return [
+          part,
+          showing.length,
+          names.filter((name) => name === part).length,
+          listed.map(([name, { length }]) => `${name} ${length}`).join(', '),
+          names.filter((name) => name === undefined).length,
         ];
       }),
     },
@@ -269,12 +344,19 @@ function worthALook(read: readonly Compared[], refused: readonly Compared[], uni
   ].map(entry);
 }
 
+const partF1 = (all: readonly Compared[]): number => {
+  const sum = (of: (one: Compared) => number): number => all.reduce((total, one) => total + of(one), 0);
+  const right = sum(({ parts }) => parts.right);
+  return f1Of(right, sum(({ parts }) => parts.told) - right, sum(({ parts }) => parts.of) - right);
+};
+
 function spread(all: readonly Compared[], where: string): Record<string, number> {
-  const values = valuesIn(all).sort((a, b) => a - b);
+  const values = valuesIn(all);
+  const sorted = inOrder(values);
   return {
     [`mean distance, ${where}`]: mean(values),
-    [`median distance, ${where}`]: quantile(values, 0.5),
-    [`95th percentile, ${where}`]: quantile(values, 0.95),
+    [`median distance, ${where}`]: quantile(sorted, 0.5),
+    [`95th percentile, ${where}`]: quantile(sorted, 0.95),
   };
 }
 
@@ -296,7 +378,10 @@ export function namesHold(truth: Landmarks, found: Landmarks): boolean {
   });
 }
 
-export const landmarkPrimary = (options: LandmarkOptions = {}) => ({
-  name: 'mean distance of landmarks',
-  of: (pairs: readonly Pair[]) => mean(valuesIn(answered(pairs).flatMap((pair) => compared(pair, options)))),
-});
+export function landmarkPrimary(options: LandmarkOptions = {}) {
+  const comparedOnce = perPair((pair) => compared(pair, options));
+  return {
+    name: 'mean distance of landmarks',
+    of: (pairs: readonly Pair[]) => mean(valuesIn(answered(pairs).flatMap(comparedOnce))),
+  };
+}

@@ -2,7 +2,7 @@
 import { cohenKappa } from '../agreement.ts';
 import { accuracy, confusionMatrix, share } from '../counts.ts';
 import { mean, type BootstrapOptions } from '../intervals.ts';
-import { answered, withIntervals, type Pair } from '../pair.ts';
+import { answered, perPair, withIntervals, type Pair } from '../pair.ts';
 import { figureOf, type Cell, type DataKind, type Figure, type Section } from '../report.ts';
 
 type Measured = {
@@ -21,15 +21,19 @@ const split = (key: string): { quantity: string; site: string } => {
 };
 
 const measured = (pairs: readonly Pair[], quantity: string): Measured[] =>
-  answered(pairs).flatMap(({ row, answer }) =>
-    Object.entries(row.values).flatMap(([key, truth]) => {
+  answered(pairs).flatMap((pair) => measuredOn(pair).get(quantity) ?? []);
+
+const measuredOn = perPair(({ row, answer }) =>
+  Map.groupBy(
+    Object.entries(row.values).flatMap(([key, truth]): (Measured & { readonly quantity: string })[] => {
       const found = answer.values?.[key];
-      const name = split(key);
-      return name.quantity !== quantity || found === undefined
-        ? []
-        : [{ site: name.site, truth, ...found, ill: row.boxes?.some(({ label }) => label === name.site) ?? false }];
+      const { quantity, site } = split(key);
+      const ill = row.boxes?.some(({ label }) => label === site) ?? false;
+      return found === undefined ? [] : [{ quantity, site, truth, ...found, ill }];
     }),
-  );
+    ({ quantity }) => quantity,
+  ),
+);
 
 export function measurementSections(kind: DataKind, test: readonly Pair[], options: BootstrapOptions = {}): Section[] {
   const quantities = [

@@ -2,9 +2,9 @@
 import type { Answer } from '../answers.ts';
 import { ownLengthOf } from '../body-depth.ts';
 import { share } from '../counts.ts';
-import { mean, median, quantile, type BootstrapOptions } from '../intervals.ts';
+import { inOrder, mean, median, quantile, type BootstrapOptions } from '../intervals.ts';
 import { distances, type Landmarks } from '../landmarks.ts';
-import { patientsOf, withIntervals, type Pair } from '../pair.ts';
+import { patientsOf, perPair, withIntervals, type Pair } from '../pair.ts';
 import type { Cell, DataKind, Figure, Section, Table } from '../report.ts';
 import { namesHold } from './landmarks.ts';
 
@@ -57,9 +57,8 @@ export function selfConsistencySection(
   };
 }
 
-function twinsOf(read: readonly Pair[]): Twin[] {
-  return read.flatMap((pair) => (pair.varied ?? []).filter(isRead).map((varied) => twinOf(pair, varied)));
-}
+const twinsOfOne = perPair((pair): Twin[] => (pair.varied ?? []).filter(isRead).map((varied) => twinOf(pair, varied)));
+const twinsOf = (read: readonly Pair[]): Twin[] => read.flatMap(twinsOfOne);
 
 function twinOf(pair: Pair, varied: Answer): Twin {
   const { answer } = pair;
@@ -121,10 +120,7 @@ function figuresOf(twins: readonly Twin[], read: readonly Pair[]): Record<string
     ...(twins.some(({ moved }) => moved) && {
       [names.kept]: ratio(counts[names.kept]!),
       [names.median]: median(percents),
-      [names.high]: quantile(
-        percents.toSorted((a, b) => a - b),
-        0.95,
-      ),
+      [names.high]: quantile(inOrder(percents), 0.95),
     }),
     ...(twins.some(({ findings }) => findings.length > 0) && { [names.findings]: ratio(counts[names.findings]!) }),
     ...(counts[names.first]![1] > 0 && { [names.first]: ratio(counts[names.first]!) }),
