@@ -59,6 +59,7 @@ def main():
                 "deep": {f["name"]: float(answer.deep[index, int(f["name"])]) for f in pack.model["features"] if f["source"] == "deep"},
                 "logits": answer.logits[index].tolist(),
                 "probability": answer.probability[index].tolist(),
+                "hollow": float(answer.hollow[index]),
                 "unlikeness": float(answer.unlikeness[index]),
             }
         )

@@ -3,7 +3,8 @@
     python -m training.vertebral_fracture.fit COHORTS --backbone radiographs=R.onnx fractals=F.onnx --ship radiographs \\
         --model model.json --report report.json
 
-The first backbone named is held against each further one by DeLong's test. Everything is measured on phantoms, and says so.
+The first two backbones named, the two pretrainings, are held against each other and each further one by DeLong's test.
+`--earlier FOLDER` reads the cohorts with an older pack, too. Everything is measured on phantoms, and says so.
 """
 
 import argparse
@@ -134,6 +135,14 @@ def print_cohort(name, found):
     print(f"  confusion (rows true): {found['confusion']}", flush=True)
 
 
+def by_class(probability, classes):
+    called = probability.argmax(1)
+    return {
+        "auc": [auc(probability[:, k], classes == k) for k in range(3)],
+        "accuracy": [share(called == k, classes == k) for k in range(3)],
+    }
+
+
 def names_of(radiomics_names, deep_width):
     return [f"radiomics.{name}" for name in radiomics_names] + [f"deep.{index}" for index in range(deep_width)]
 
@@ -155,9 +164,10 @@ def ablation(found, shipped, strength):
             if name == "train":
                 continue
             probability = model.probability(matrix(table, kind, backbone))
-            out[title][name] = interval(
-                table.patients, lambda r, p=probability, t=table: macro_auc(p[r], t.classes[r]), draws=500
-            )
+            out[title][name] = {
+                **interval(table.patients, lambda r, p=probability, t=table: macro_auc(p[r], t.classes[r]), draws=500),
+                **by_class(probability, table.classes),
+            }
         line = "; ".join(f"{name} {figure(value)}" for name, value in out[title].items() if name != "features")
         mark = " *" if title == f"fused, {shipped}" else ""
         print(f"  {title}{mark}: {out[title]['features']} features; {line}", flush=True)
@@ -165,22 +175,54 @@ def ablation(found, shipped, strength):
 
 
 def between_pretrainings(found, kept):
-    """DeLong's test of the first backbone against each other one, per class and cohort."""
-    first, *others = found["train"].deep
+    """DeLong's test of the first two backbones against each other and the rest, per class and cohort."""
+    order = list(found["train"].deep)
+    pairs = [(first, other) for place, first in enumerate(order[:2]) for other in order[place + 1 :]]
     out = {}
     print("\nDeLong between pretrainings: SYNTHETIC")
-    for other in others:
-        for kind in ("deep only", "fused"):
+    for first, other in pairs:
+        for kind, key in (("deep only", "deep"), ("fused", "fused")):
             for name in found_later(found):
                 table = found[name]
-                key = "deep" if kind == "deep only" else "fused"
-                ours, theirs = (
-                    kept[f"{kind}, {one}"].probability(matrix(table, key, one)) for one in (first, other)
-                )
-                tests = [delong_test(ours[:, k], theirs[:, k], table.classes == k) for k in range(3)]
-                out[f"{kind}: {first} - {other}, {name}"] = tests
-                line = "; ".join(f"class {k} {t['difference']:+.3f} z {t['z']:.2f} p {t['p']:.3g}" for k, t in enumerate(tests))
-                print(f"  {kind}, {first} minus {other}, {name}: {line}", flush=True)
+                ours, theirs = (kept[f"{kind}, {one}"].probability(matrix(table, key, one)) for one in (first, other))
+                out[f"{kind}: {first} - {other}, {name}"] = tests = compared(ours, theirs, table.classes)
+                print(f"  {kind}, {first} minus {other}, {name}: {tests_in_words(tests)}", flush=True)
+    return out
+
+
+def compared(ours, theirs, classes):
+    return [delong_test(ours[:, k], theirs[:, k], classes == k) for k in range(3)]
+
+
+def tests_in_words(tests):
+    return "; ".join(f"class {k} {t['difference']:+.3f} z {t['z']:.2f} p {t['p']:.3g}" for k, t in enumerate(tests))
+
+
+def earlier_pack(folder, cohorts_folder, found, radiomics_names, model, ship):
+    """What an older pack says of the same vertebrae, and DeLong's test of this one against it."""
+    old = json.loads((folder / "model.json").read_text())
+    weights = np.array([feature["coefficients"] for feature in old["features"]])
+    mean, sd = (np.array([feature[key] for feature in old["features"]]) for key in ("mean", "sd"))
+    out = {}
+    print("\nthe earlier pack on the same vertebrae: SYNTHETIC")
+    for name in found_later(found):
+        table = found[name]
+        deep = features.deep_for(cohorts_folder, name, table.columns, table.identity, folder / "backbone.onnx")
+        columns = [
+            deep[:, int(f["name"])] if f["source"] == "deep" else table.radiomics[:, radiomics_names.index(f["name"])]
+            for f in old["features"]
+        ]
+        logits = ((np.stack(columns, 1) - mean) / sd) @ weights + np.array(old["intercepts"])
+        power = np.exp(logits - logits.max(1, keepdims=True))
+        theirs = power / power.sum(1, keepdims=True)
+        ours = model.probability(matrix(table, "fused", ship))
+        out[name] = {
+            **interval(table.patients, lambda r, p=theirs, t=table: macro_auc(p[r], t.classes[r]), draws=500),
+            **by_class(theirs, table.classes),
+            "tests": compared(ours, theirs, table.classes),
+        }
+        aucs = " / ".join(f"{value:.3f}" for value in out[name]["auc"])
+        print(f"  {name}: macro AUC {figure(out[name])}, class 0 / 1 / 2 {aucs}; this one minus it: {tests_in_words(out[name]['tests'])}", flush=True)
     return out
 
 
@@ -248,6 +290,7 @@ def main():
     arguments.add_argument("--ship", required=True, help="name of the backbone whose fused model is written")
     arguments.add_argument("--model", type=Path, help="model.json")
     arguments.add_argument("--report", type=Path)
+    arguments.add_argument("--earlier", type=Path, help="folder of an older pack, to be held against")
     arguments.add_argument("--quick", action="store_true", help="only the model that ships")
     options = arguments.parse_args()
     began = time.time()
@@ -294,6 +337,8 @@ def main():
         middle.printed(name, report["hollow"]["cohorts"][name])
     if options.model:
         options.model.write_text(json.dumps(written(model, names, values, identity, threshold, hollow), indent=1) + "\n")
+    if options.earlier:
+        report["earlier"] = earlier_pack(options.earlier, options.folder, found, radiomics_names, model, options.ship)
     if not options.quick:
         report["ablation"], kept = ablation(found, options.ship, model.strength)
         report["pretrainings"] = between_pretrainings(found, kept)

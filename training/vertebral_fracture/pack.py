@@ -20,6 +20,7 @@ class Answer:
     deep: np.ndarray
     logits: np.ndarray
     probability: np.ndarray
+    hollow: np.ndarray  # share of the height missing at the middle
     unlikeness: np.ndarray  # mean of the squared z values of the chosen features
 
 
@@ -45,4 +46,5 @@ class Pack:
         weights = np.array([feature["coefficients"] for feature in self.model["features"]])
         logits = z @ weights + np.array(self.model["intercepts"])
         power = np.exp(logits - logits.max(1, keepdims=True))
-        return Answer(radiomics, deep, logits, power / power.sum(1, keepdims=True), (z**2).mean(1))
+        hollow = deep @ np.array(self.model["hollow"]["weights"]) + self.model["hollow"]["intercept"]
+        return Answer(radiomics, deep, logits, power / power.sum(1, keepdims=True), hollow, (z**2).mean(1))

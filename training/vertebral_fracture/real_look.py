@@ -24,10 +24,10 @@ def said(pack, vertebrae):
     chance = 1 - answer.probability[:, 0]
     limits = pack.model["thresholds"]["anyFracture"], pack.model["likeness"]["mostMeanSquaredZ"]
     alike = answer.unlikeness <= limits[1]
-    return answer.probability, chance, chance >= limits[0], alike
+    return answer.probability, chance, chance >= limits[0], alike, answer.hollow
 
 
-def describe(title, vertebrae, probability, chance, suspected, alike):
+def describe(title, vertebrae, probability, chance, suspected, alike, hollow):
     films = np.array([one.film for one in vertebrae])
     levels = np.array([one.level for one in vertebrae])
     called = probability.argmax(1)
@@ -43,12 +43,14 @@ def describe(title, vertebrae, probability, chance, suspected, alike):
             for name, of in (("T10 to T12", np.char.startswith(levels, "T")), ("L1 to L5", np.char.startswith(levels, "L")))
         },
         "filmsWithSuspicion": len(set(films[suspected & alike])),
+        "hollow": dict(zip(("p10", "p50", "p90"), np.percentile(hollow, [10, 50, 90]).tolist(), strict=True)),
         "chanceOfAnyFracture": dict(zip(("p10", "p50", "p90"), np.percentile(chance, [10, 50, 90]).tolist(), strict=True)),
     }
     print(f"{title}: REAL, no fracture labels, {out['vertebrae']} vertebrae of {out['films']} films")
     print(f"  called class 0/1/2: {' / '.join(map(str, out['called']))}; unlike the training phantoms {out['unlikeTraining']}")
     print(f"  above the threshold {out['suspected']}, of these like the training phantoms {out['suspectedAndAlike']} on {out['filmsWithSuspicion']} films")
     print("  " + "; ".join(f"{name}: {row['suspected']} of {row['vertebrae']}" for name, row in out["byRegion"].items()) + " above the threshold")
+    print(f"  hollow, 10th/50th/90th percentile: {' / '.join(f'{100 * v:.1f} %' for v in out['hollow'].values())}")
     print(f"  chance of any fracture, 10th/50th/90th percentile: {' / '.join(f'{v:.3f}' for v in out['chanceOfAnyFracture'].values())}", flush=True)
     return out
 
@@ -85,7 +87,7 @@ def main():
         report[title] = describe(title, vertebrae, *found)
         everything += [(one, *(part[i] for part in found)) for i, one in enumerate(vertebrae)]
     if options.sheet:
-        vertebrae, probability, chance, _, alike = zip(*everything, strict=True)
+        vertebrae, probability, chance, _, alike, _ = zip(*everything, strict=True)
         sheet(options.sheet, vertebrae, np.array(probability), np.array(chance), alike)
     if options.out:
         options.out.write_text(json.dumps(report, indent=1) + "\n")
