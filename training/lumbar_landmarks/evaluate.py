@@ -210,6 +210,7 @@ def main():
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--model", type=Path, default=HERE.parents[1] / "models" / "lumbar-landmarks" / "model.onnx")
     arguments.add_argument("--films", type=int, default=400, help="phantoms per list")
+    arguments.add_argument("--kept", type=Path, help="a folder for the phantoms, drawn once for several evaluations")
     arguments.add_argument("--corners", type=Path, help="corners of real lateral films of xr-parts")
     arguments.add_argument("--without-real-validation", action="store_true", help="leave spine-xr-val alone")
     arguments.add_argument("--negatives", type=int, default=200, help="films per group that must be refused, at most")
@@ -219,8 +220,8 @@ def main():
     reader, generator = FilmReader(options.model), generator_hash()
     print(f"model sha256 {reader.sha256}\ngenerator sha256 {generator}", flush=True)
     if options.choose:
-        rows = read_phantoms(options.model, "validation", VALIDATION, options.films)
-        rows += read_phantoms(options.model, "severe", VALIDATION, options.films // 3)
+        rows = read_phantoms(options.model, "validation", VALIDATION, options.films, kept=options.kept)
+        rows += read_phantoms(options.model, "severe", VALIDATION, options.films // 3, kept=options.kept)
         stop = list(signals_of(reader, [path for _, path, _ in negatives(options.data, "choose")]))
         limits = operating_points.choose(rows, stop)
         operating_points.write(
@@ -232,9 +233,9 @@ def main():
         report["real"] = report_real(reader, options.data, limits, spread)
     if options.corners:
         report["marked"] = report_marked(reader, options.data, options.corners, limits)
-    known = read_phantoms(options.model, "held-out A/B/D", VALIDATION, options.films)
+    known = read_phantoms(options.model, "held-out A/B/D", VALIDATION, options.films, kept=options.kept)
     report["heldOutABD"] = report_phantoms("generators A, B and D, unseen seeds", known, limits, spread)
-    unseen = read_phantoms(options.model, "held-out C", "C", options.films)
+    unseen = read_phantoms(options.model, "held-out C", "C", options.films, kept=options.kept)
     report["heldOutC"] = report_phantoms("generator C, never trained on", unseen, limits, spread)
     report["negatives"] = report_negatives(reader, options.data, limits, options.negatives)
     if options.out:

@@ -23,6 +23,7 @@ IMPORTANCE = {"well": 1.0, "wrong": 0.8, "poor": 0.2, "negative": 0.3}
 SHRINK = 0.02  # of squared weights
 FURTHEST = 6.0  # excess beyond this many times the well-read films' own counts as this while fitting
 ALONE = 1.25  # a signal this much further from the usual than on any well-read film refuses by itself
+LEVEL_DOUBT = 0.2  # and so does this: names that one film in five would have wrong are no names
 
 
 def kind_of(row):
@@ -50,6 +51,8 @@ def choose(rows, negatives):
     excess = {kind: np.maximum(values.reshape(-1, len(WEIGHED)) - usual, 0) for kind, values in groups.items()}
     fitted = logistic({kind: np.minimum(values / unit, FURTHEST) for kind, values in excess.items()}) / unit
     alone = 1 / (ALONE * excess["well"].max(axis=0) + 1e-3)
+    certain = WEIGHED.index("levelDoubt")
+    alone[certain] = max(alone[certain], 1 / LEVEL_DOUBT)
     scaled = lambda factor: np.maximum(fitted * factor, alone)
     share = lambda factor: float(np.mean(excess["well"] @ scaled(factor) > 1))
     low, high = 0.0, 100.0

@@ -1,7 +1,9 @@
 """Phantoms of the fixed lists, as drawn and as the model reads them."""
 
-from dataclasses import dataclass
+import pickle
+from dataclasses import dataclass, replace
 from multiprocessing import Pool
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from .reader import INPUT, FilmReader
 SEEDS = {"validation": 7_000_000, "severe": 7_100_000, "held-out A/B/D": 8_450_000, "held-out C": 8_870_000}
 VALIDATION = "ABD"
 REPORTED = slice(1, 6)  # L1/L2 to L5/S1; T12 only helps to count
+DEEP = 65535
 SLIP_FROM = 0.09  # displacement beyond the normal offset from which a phantom counts as slipped
 
 
@@ -62,10 +65,24 @@ def severe(seed):
     return Setting(fractures={level: (kind, float(rng.uniform(0.3, 0.6)))})
 
 
-def read_phantom(reader, name, versions, index):
-    seed = SEEDS[name] + index
-    setting = severe(seed) if name == "severe" else Setting()
-    film = render(seed, versions[index % len(versions)], *INPUT, setting)
+def drawn(name, versions, index, kept=None):
+    """A film of a list; with a folder `kept` it is drawn once, and its grey levels are sixteen bits afterwards."""
+    seed, version = SEEDS[name] + index, versions[index % len(versions)]
+    path = kept and Path(kept) / f"{version}-{seed}.pkl"
+    if path and path.exists():
+        film = pickle.loads(path.read_bytes())
+        return replace(film, image=film.image.astype(np.float32) / DEEP)
+    film = render(seed, version, *INPUT, severe(seed) if name == "severe" else Setting())
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_bytes(pickle.dumps(replace(film, image=np.round(film.image * DEEP).astype(np.uint16))))
+        part.rename(path)
+    return film
+
+
+def read_phantom(reader, name, versions, index, kept=None):
+    film = drawn(name, versions, index, kept)
     reading = reader.read(film.image)
     height, width = film.image.shape
     in_view = ((film.landmarks >= 0) & (film.landmarks <= [width - 1, height - 1])).all(1)
@@ -90,14 +107,14 @@ def read_phantom(reader, name, versions, index):
 
 
 def read_share(task):
-    model, name, versions, indices = task
+    model, name, versions, indices, kept = task
     reader = FilmReader(model)
-    return [read_phantom(reader, name, versions, index) for index in indices]
+    return [read_phantom(reader, name, versions, index, kept) for index in indices]
 
 
-def read_phantoms(model, name, versions, count, workers=2):
+def read_phantoms(model, name, versions, count, workers=2, kept=None):
     """Render and read a list on a few processes; the rows come back in the order of their seeds."""
-    shares = [(model, name, versions, range(start, count, workers)) for start in range(workers)]
+    shares = [(model, name, versions, range(start, count, workers), kept) for start in range(workers)]
     with Pool(workers) as pool:
         parts = pool.map(read_share, shares)
     return [parts[index % workers][index // workers] for index in range(count)]

@@ -33,6 +33,10 @@ def disturb(corners, rng):
     noise = rng.choice([0.04, 0.09, 0.16], p=[0.4, 0.4, 0.2]) * depth
     moved = corners + rng.normal(0, noise * 0.7, corners.shape)
     moved[BODIES] += np.repeat(rng.normal(0, noise, (len(LEVELS), 2)), 4, axis=0)
+    # The first stage loses up to half of a far slip: whole bodies then lie off along their end plates.
+    forward = (bodies[:, 1] + bodies[:, 2] - bodies[:, 0] - bodies[:, 3]) / 2
+    slid = rng.normal(0, 0.2, len(LEVELS)) * (rng.uniform(size=len(LEVELS)) < 0.3)
+    moved[BODIES] += np.repeat(slid[:, None] * forward, 4, axis=0)
     moved[PLATE] += rng.normal(0, noise, 2)
     return moved
 
