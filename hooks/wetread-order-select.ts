@@ -1,7 +1,8 @@
 /** While imaging is being ordered: what already exists of the same part of the body, before another film is taken. */
-import { defineHook } from '../src/kit/hook.ts';
+import { defineHook, ifAvailable } from '../src/kit/hook.ts';
 import { earlierImagingCards, imagingOrdersIn } from './cards/earlier-imaging.ts';
-import { onRecord, ordersOnRecord } from './cards/next-steps.ts';
+import { onRecord, recordQueries } from './cards/next-steps.ts';
+import { demandSamePatient, isChildsFilm } from './cards/patient-age.ts';
 
 export default defineHook(
   {
@@ -9,13 +10,17 @@ export default defineHook(
     title: 'Wetread: earlier imaging of the same region',
     description:
       'On an imaging order, shows recent films of the same region and what AI or a reader saw on them. Research use only.',
-    prefetch: ordersOnRecord,
+    prefetch: { patient: ifAvailable('Patient/{{context.patientId}}'), ...recordQueries },
   },
   async ({ context: { patientId, draftOrders, selections }, prefetch, ...services }) => {
+    demandSamePatient(prefetch.patient, patientId);
     const drafts = imagingOrdersIn(draftOrders, patientId);
     // Drafts that were selected earlier had their card then.
     const selected = new Set(selections);
     const orders = drafts.filter(({ id }) => selected.has(`ServiceRequest/${id}`));
-    return earlierImagingCards(patientId, orders, services, onRecord(prefetch, drafts));
+    return earlierImagingCards(patientId, orders, services, {
+      onRecord: onRecord(prefetch, drafts),
+      isChilds: (study) => isChildsFilm(prefetch.patient, study),
+    });
   },
 );

@@ -16,6 +16,7 @@ import {
 import { chartStateOf, type ChartState } from './chart-state.ts';
 import { overrideReasons, researchUseOnly, sourceOf } from './labels.ts';
 import { nextSteps, type OnRecord } from './next-steps.ts';
+import { childsFilm } from './patient-age.ts';
 import { failureOf, isRecent } from './study-state.ts';
 import { adjectiveOf, dateOf, dayOf, nounOf, seriousnessOf, studyWords } from './words.ts';
 
@@ -33,15 +34,19 @@ export async function earlierImagingCards(
   orders: readonly ServiceRequest[],
   services: HookServices,
   /** Where given, what may be ordered besides is suggested. */
-  known?: OnRecord,
+  chart?: WhatTheChartSays,
 ): Promise<Card[]> {
   const regions = [...new Set(orders.map(regionOfOrder))].filter((region) => region !== 'other');
   if (regions.length === 0) return [];
   const state = await chartStateOf(patient, services);
-  return regions.flatMap(
-    (region) => earlierImagingCard(region, state, services, known && { patient, onRecord: known }) ?? [],
-  );
+  return regions.flatMap((region) => earlierImagingCard(region, state, services, chart && { patient, ...chart }) ?? []);
 }
+
+export type WhatTheChartSays = {
+  readonly onRecord: OnRecord;
+  /** Nothing is suggested for what was seen on a child's film. */
+  readonly isChilds: (study: StudyRecord) => boolean;
+};
 
 /** A study with what its readings say, worst first. */
 type Earlier = {
@@ -54,7 +59,7 @@ function earlierImagingCard(
   region: BodyRegion,
   state: ChartState,
   services: HookServices,
-  ordering: { readonly patient: PatientId; readonly onRecord: OnRecord } | undefined,
+  ordering: ({ readonly patient: PatientId } & WhatTheChartSays) | undefined,
 ): Card | undefined {
   const now = services.now();
   const sameStudies = state.studies
@@ -70,7 +75,11 @@ function earlierImagingCard(
     readings.flatMap((reading) => reading.findings.map(({ id }) => id)),
   );
   if (findings.length > 0 && findings.every((id) => state.dismissed.has(id))) return undefined;
-  const worth = relevant.flatMap((one) => one.worth).toSorted((a, b) => seriousnessOf(b) - seriousnessOf(a));
+  const isChilds = ({ study }: Earlier): boolean => ordering?.isChilds(study) === true;
+  const worth = relevant
+    .filter((one) => !isChilds(one))
+    .flatMap((one) => one.worth)
+    .toSorted((a, b) => seriousnessOf(b) - seriousnessOf(a));
   const steps = ordering === undefined ? [] : nextSteps(worth, { ...ordering, studies: state.studies, now });
   return services.card({
     about: {
@@ -83,6 +92,7 @@ function earlierImagingCard(
     source: sourceOf('earlier-imaging'),
     detail: paragraphs([
       bullets(relevant.map(lineOf)),
+      ...(relevant.some((one) => one.worth.length > 0 && isChilds(one)) ? [childsFilm] : []),
       ...(steps.length === 0 ? [] : [prose`To consider besides:`, bullets(steps.map(({ says }) => prose`${says}`))]),
       researchUseOnly,
     ]),

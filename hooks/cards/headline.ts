@@ -41,7 +41,7 @@ function extentWords({ concept, measurements }: Finding, withInterval: boolean):
   const wanted = { spondylolisthesis: 'slip-percent', 'vertebral-fracture': 'height-loss' }[concept as string];
   const extent = measurements.find(({ quantity }) => quantity === wanted);
   if (extent === undefined) return undefined;
-  const whole = (value: number): string => String(Math.round(value) + 0);
+  const whole = (value: number): string => String(Math.round(value) + 0).replace('-', '\u2212');
   const name = wanted === 'height-loss' ? 'height loss ' : '';
   const range =
     withInterval && extent.interval !== undefined

@@ -1,5 +1,5 @@
 /** What may be ordered next, as a draft that a person signs or does not: never placed by itself, never without saying that nobody has reviewed the finding. */
-import type { Bundle, FhirResource, ServiceRequest } from 'fhir/r4.d.ts';
+import type { Bundle, DiagnosticReport, FhirResource, ServiceRequest } from 'fhir/r4.d.ts';
 import {
   gradeOf,
   ifAvailable,
@@ -46,38 +46,48 @@ const search = <const Code extends string>(code: Code) =>
   ifAvailable(`ServiceRequest?patient={{context.patientId}}&code=http://loinc.org|${code}&_count=20`);
 
 /** What the chart holds of these examinations already, so that nothing is suggested twice. */
-export const ordersOnRecord = {
+export const recordQueries = {
   flexionExtension: search('24971-4'),
   boneDensity: search('38268-9'),
   lumbarMr: search('24968-0'),
   thoracicMr: search('24980-5'),
+  // By section, not by code: a densitometry has many codes, and a report from elsewhere often none but its title.
+  imagingReports: ifAvailable(
+    'DiagnosticReport?patient={{context.patientId}}&category=http://terminology.hl7.org/CodeSystem/v2-0074|RAD&_sort=-date&_count=50',
+  ),
 } as const;
 
-/** By step, what was found; undefined when the chart could not be asked. */
-export type OnRecord = Readonly<Record<Step, readonly ServiceRequest[] | undefined>>;
+/** By step the orders found; undefined when the chart could not be asked. And the reports, where they could be had. */
+export type OnRecord = {
+  readonly orders: Readonly<Record<Step, readonly ServiceRequest[] | undefined>>;
+  readonly reports: readonly DiagnosticReport[] | undefined;
+};
 
 export function onRecord(
-  prefetch: Readonly<Record<keyof typeof ordersOnRecord, Bundle | null | undefined>>,
+  prefetch: Readonly<Record<keyof typeof recordQueries, Bundle | null | undefined>>,
   drafts: readonly ServiceRequest[] = [],
 ): OnRecord {
   const orders = (step: Step, found: Bundle | null | undefined) =>
     found === undefined
       ? undefined
-      : [...requestsIn(found), ...drafts.filter((draft) => hasCode(draft, exams[step].code))];
+      : [...foundIn(found, 'ServiceRequest'), ...drafts.filter((draft) => hasCode(draft, exams[step].code))];
   return {
-    'flexion-extension': orders('flexion-extension', prefetch.flexionExtension),
-    'bone-density': orders('bone-density', prefetch.boneDensity),
-    'lumbar-mr': orders('lumbar-mr', prefetch.lumbarMr),
-    'thoracic-mr': orders('thoracic-mr', prefetch.thoracicMr),
+    orders: {
+      'flexion-extension': orders('flexion-extension', prefetch.flexionExtension),
+      'bone-density': orders('bone-density', prefetch.boneDensity),
+      'lumbar-mr': orders('lumbar-mr', prefetch.lumbarMr),
+      'thoracic-mr': orders('thoracic-mr', prefetch.thoracicMr),
+    },
+    reports: prefetch.imagingReports === undefined ? undefined : foundIn(prefetch.imagingReports, 'DiagnosticReport'),
   };
 }
 
-const requestsIn = (bundle: Bundle | null): ServiceRequest[] =>
+const foundIn = <Type extends 'ServiceRequest' | 'DiagnosticReport'>(bundle: Bundle | null, type: Type) =>
   (bundle?.entry ?? [])
     .map(({ resource }) => resource as FhirResource | undefined)
-    .filter((resource): resource is ServiceRequest => resource?.resourceType === 'ServiceRequest');
+    .filter((resource): resource is Extract<FhirResource, { resourceType: Type }> => resource?.resourceType === type);
 
-const hasCode = ({ code }: ServiceRequest, wanted: string): boolean =>
+const hasCode = ({ code }: ServiceRequest | DiagnosticReport, wanted: string): boolean =>
   code?.coding?.some((coding) => coding.system === 'http://loinc.org' && coding.code === wanted) === true;
 
 export type NextStep = { readonly suggestion: Suggestion; readonly step: Step; readonly says: string };
@@ -95,7 +105,7 @@ export function nextSteps(
   const steps = new Map<Step, NextStep>();
   for (const finding of findings) {
     for (const step of stepsFor(finding)) {
-      if (!steps.has(step) && isMissing(step, about)) steps.set(step, nextStep(step, finding, about.patient));
+      if (!steps.has(step) && isMissing(step, about)) steps.set(step, nextStep(step, finding, about));
     }
   }
   return [...steps.values()];
@@ -118,30 +128,53 @@ const void_: ReadonlySet<string> = new Set(['revoked', 'entered-in-error']);
 /** Only where the chart was looked into: that no order was found is a statement, not a guess. */
 function isMissing(
   step: Step,
-  { onRecord: orders, studies, now }: { onRecord: OnRecord; studies: readonly StudyRecord[]; now: Date },
+  { onRecord: { orders, reports }, studies, now }: { onRecord: OnRecord; studies: readonly StudyRecord[]; now: Date },
 ): boolean {
   const known = orders[step];
   if (known === undefined) return false;
   const isRecent = (time: string | undefined): boolean =>
     time === undefined || now.getTime() - Date.parse(time) <= exams[step].goodForDays * dayMs;
   if (known.some(({ status, authoredOn }) => !void_.has(status) && isRecent(authoredOn))) return false;
+  if (reports?.some((report) => reportsOn(step, report) && isRecent(whenDone(report))) === true) return false;
   return !studies.some((study) => isOf(step, study) && isRecent(study.startedAt ?? study.announcedAt));
 }
 
+const ofSpine = /spine|spinal|lumb|thorac|dorsal|lws|bws|wirbel/i;
+const named: Readonly<Record<Step, (words: string) => boolean>> = {
+  'flexion-extension': (words) =>
+    /\b(flex\w*|ext(en[sz]ion)?|functional|funktionsaufnahme\w*|bending|dynamic)\b/i.test(words),
+  'bone-density': (words) => /\b(dxa|dexa|bone densi\w*|densitomet\w*|osteodensi\w*)\b/i.test(words),
+  'lumbar-mr': (words) => ofSpine.test(words),
+  'thoracic-mr': (words) => ofSpine.test(words),
+};
+
 /** A study says what it is in its description, where it says it at all. */
 function isOf(step: Step, { description = '', modalities }: StudyRecord): boolean {
-  switch (step) {
-    case 'flexion-extension':
-      return /\b(flex\w*|ext(en[sz]ion)?|functional|funktionsaufnahme\w*|bending|dynamic)\b/i.test(description);
-    case 'bone-density':
-      return modalities.includes('BMD') || /\b(dxa|dexa|bone densi\w*|densitomet\w*)\b/i.test(description);
-    case 'lumbar-mr':
-    case 'thoracic-mr':
-      return modalities.includes('MR') && /spine|lumb|thorac|dorsal|lws|bws|wirbel/i.test(description);
-  }
+  if (step === 'bone-density' && modalities.includes('BMD')) return true;
+  return named[step](description) && (!isMr(step) || modalities.includes('MR'));
 }
 
-function nextStep(step: Step, finding: Finding, patient: PatientId): NextStep {
+/** A report says it in its title, by code or in words; what its text recommends was not done. */
+function reportsOn(step: Step, report: DiagnosticReport): boolean {
+  if (undone.has(report.status)) return false;
+  if (hasCode(report, exams[step].code)) return true;
+  const words = [report.code.text, ...(report.code.coding ?? []).map(({ display }) => display)].join(' ');
+  if (!named[step](words)) return false;
+  return isMr(step)
+    ? /\b(mri?|magnetic resonance|mrt|kernspin\w*)\b/i.test(words)
+    : step === 'bone-density' || ofSpine.test(words);
+}
+
+const isMr = (step: Step): boolean => step === 'lumbar-mr' || step === 'thoracic-mr';
+const undone: ReadonlySet<string> = new Set(['registered', 'cancelled', 'entered-in-error']);
+const whenDone = ({ effectiveDateTime, effectivePeriod, issued }: DiagnosticReport): string | undefined =>
+  effectiveDateTime ?? effectivePeriod?.end ?? effectivePeriod?.start ?? issued;
+
+function nextStep(
+  step: Step,
+  finding: Finding,
+  { patient, onRecord: { reports } }: { patient: PatientId; onRecord: OnRecord },
+): NextStep {
   const { code, text, why, goodForDays } = exams[step];
   const standing =
     finding.verdict.kind === 'confirmed' ? 'finding confirmed by a reader' : 'AI finding, not yet reviewed';
@@ -159,8 +192,7 @@ function nextStep(step: Step, finding: Finding, patient: PatientId): NextStep {
   const label = `Draft an order: ${text} (${standing})`;
   return {
     step,
-    // Orders and the studies that came here are what was looked into: a result reported elsewhere may exist.
-    says: `${text}: ${why}; no order of the last ${Math.round(goodForDays / 30.4)} months was found.`,
+    says: `${text}: ${why}; no ${reports === undefined ? 'order or study' : 'order, study or radiology report'} of the last ${Math.round(goodForDays / 30.4)} months was found${reports === undefined ? ' (reports could not be looked into)' : ''}.`,
     suggestion: {
       label,
       actions: [

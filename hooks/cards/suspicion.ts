@@ -2,7 +2,9 @@
 import { bullets, prose, paragraphs, type Markdown } from '../../src/kit/markdown.ts';
 import {
   changeInWords,
+  gradeOf,
   comparisonOf,
+  samePlace,
   whyReadAgain,
   type Card,
   type Comparison,
@@ -17,7 +19,8 @@ import { findingWords, summaryOf } from './headline.ts';
 import { indicatorOf, strongest } from './indicator.ts';
 import { modelParagraph, overrideReasons, researchUseOnly, sourceOf, unreviewed } from './labels.ts';
 import type { NextStep } from './next-steps.ts';
-import { dateOf, dayOf, levelOf, measurementWords, seriousnessOf, studyWords } from './words.ts';
+import { alsoInWords, laterInWords, spokenFor } from './same-place.ts';
+import { dateOf, dayOf, distinct, levelOf, measurementWords, seriousnessOf, studyWords } from './words.ts';
 
 /** A sixth card is not read; the rest share one. */
 const mostCards = 5;
@@ -34,7 +37,9 @@ export type SuspicionOptions = {
 type Suspicious = { readonly study: StudyUid; readonly open: readonly OpenFinding[] };
 
 export function suspicionCards(state: ChartState, services: HookServices, options: SuspicionOptions = {}): Card[] {
-  const ordered = byStudy(state).toSorted(
+  const spoken = spokenFor(state);
+  const silent = new Set([...spoken.values()].flat().map(({ finding }) => finding.id));
+  const ordered = byStudy(state.suspicions.filter(({ finding }) => !silent.has(finding.id))).toSorted(
     (a, b) =>
       seriousnessOf(leading(b).finding) - seriousnessOf(leading(a).finding) ||
       takenAt(leading(b), state).localeCompare(takenAt(leading(a), state)),
@@ -53,14 +58,14 @@ export function suspicionCards(state: ChartState, services: HookServices, option
     },
   };
   return [
-    ...shown.map((one) => suspicionCard(one, state, services, once)),
+    ...shown.map((one) => suspicionCard(one, state, services, { ...once, spoken })),
     ...(rest.length === 0 ? [] : [restCard(rest, state, services)]),
   ];
 }
 
 const leading = ({ open }: Suspicious): OpenFinding => open[0]!;
 
-function byStudy({ suspicions }: ChartState): Suspicious[] {
+function byStudy(suspicions: readonly OpenFinding[]): Suspicious[] {
   return [...Map.groupBy(suspicions, ({ reading }) => reading.studyUid)].map(([study, open]) => ({
     study,
     open: open.toSorted((a, b) => seriousnessOf(b.finding) - seriousnessOf(a.finding)),
@@ -70,8 +75,14 @@ function byStudy({ suspicions }: ChartState): Suspicious[] {
 /** Charts are opened far more often than films are read: while the store hands out the same objects, the card is the same. */
 const made = new WeakMap<Finding, { readonly from: readonly unknown[]; readonly card: Card }>();
 
-function suspicionCard(suspicious: Suspicious, state: ChartState, services: HookServices, options: SuspicionOptions) {
+function suspicionCard(
+  suspicious: Suspicious,
+  state: ChartState,
+  services: HookServices,
+  options: SuspicionOptions & { readonly spoken: ReturnType<typeof spokenFor> },
+) {
   const { open } = suspicious;
+  const earlier = open.flatMap(({ finding }) => options.spoken.get(finding.id) ?? []);
   const findings = open.map(({ finding }) => finding);
   const study = studyOf(leading(suspicious), state);
   const warning = study === undefined ? undefined : options.caveat?.(study);
@@ -82,14 +93,15 @@ function suspicionCard(suspicious: Suspicious, state: ChartState, services: Hook
     services.card,
     warning?.text,
     unseen,
-    steps.map(({ suggestion }) => suggestion.label).join(),
+    steps.map(({ suggestion, says }) => `${suggestion.label} ${says}`).join(),
+    earlier.map(({ finding }) => finding.id).join(),
     ...findings,
     ...state.readings,
     ...state.studies,
   ];
   const known = made.get(findings[0]!);
   if (known !== undefined && same(known.from, from)) return known.card;
-  const card = newCard(suspicious, { state, services, unseen, warning, steps });
+  const card = newCard(suspicious, { state, services, unseen, warning, steps, earlier });
   made.set(findings[0]!, { from, card });
   return card;
 }
@@ -112,9 +124,11 @@ type Made = {
   readonly unseen: string;
   readonly warning: Markdown | undefined;
   readonly steps: readonly NextStep[];
+  /** Open suspicions of earlier films that this card speaks for. */
+  readonly earlier: readonly OpenFinding[];
 };
 
-function newCard(suspicious: Suspicious, { state, services, unseen, warning, steps }: Made): Card {
+function newCard(suspicious: Suspicious, { state, services, unseen, warning, steps, earlier }: Made): Card {
   const { open } = suspicious;
   const [first] = open;
   const compared = open.map(({ finding, reading }) => ({ finding, comparison: comparisonOf(finding, reading, state) }));
@@ -122,19 +136,26 @@ function newCard(suspicious: Suspicious, { state, services, unseen, warning, ste
   const again = readings.map(whyReadAgain).filter((why) => why !== undefined);
   return services.card({
     about: {
-      findings: open.map(({ finding }) => finding.id),
+      // Who puts the card away puts away all that it speaks for.
+      findings: [...open, ...earlier].map(({ finding }) => finding.id),
       // A card that suggests something else is answered anew.
       state: ['unreviewed', ...steps.map(({ step }) => step)].join(' '),
     },
     summary: summaryOf(unreviewed, first!.finding, compared[0]!.comparison, open.length - 1),
-    indicator: strongest(compared.map(({ finding, comparison }) => indicatorOf(finding, comparison))),
+    indicator: strongest([
+      ...compared.map(({ finding, comparison }) => indicatorOf(finding, comparison)),
+      // What would have been a warning on the earlier film's own card is one here.
+      ...earlier.map(({ finding }) => indicatorOf(finding, undefined)),
+    ]),
     source: sourceOf('suggestion'),
     detail: paragraphs([
       // The summary has said what is suspected and that nobody has reviewed it.
       prose`From the ${wordsOf(first!, state)}.`,
       ...again.map((why) => prose`${why}`),
       ...(warning === undefined ? [] : [warning]),
-      ...compared.flatMap(({ finding, comparison }) => findingParagraphs(finding, comparison, open.length > 1)),
+      ...compared.flatMap((one, at) =>
+        findingParagraphs(one, otherFilmsInWords(open[at]!, one.comparison, earlier, state), open.length > 1),
+      ),
       ...(unseen === '' ? [] : [prose`Not assessable on this film: ${unseen}.`]),
       ...(steps.length === 0 ? [] : [prose`To consider next:`, bullets(steps.map(({ says }) => prose`${says}`))]),
       ...readings.map((reading) => modelParagraph(reading, services)),
@@ -148,10 +169,29 @@ function newCard(suspicious: Suspicious, { state, services, unseen, warning, ste
   });
 }
 
-function findingParagraphs(finding: Finding, comparison: Comparison | undefined, several: boolean): Markdown[] {
+/** The film it is compared with, the other earlier ones, and a later one that says otherwise. */
+function otherFilmsInWords(
+  open: OpenFinding,
+  comparison: Comparison | undefined,
+  earlier: readonly OpenFinding[],
+  state: ChartState,
+): string[] {
+  const others = earlier.filter(
+    ({ finding }) => samePlace(finding, open.finding) && finding.id !== comparison?.prior.finding,
+  );
+  return [
+    comparison === undefined ? undefined : changeInWords(comparison, dayOf),
+    ...others.map((one) => alsoInWords(one, state)),
+    laterInWords(open, state),
+  ].filter((words) => words !== undefined);
+}
+
+function findingParagraphs({ finding }: Compared, otherFilms: readonly string[], several: boolean): Markdown[] {
+  const genant = gradeOf(finding, 'Genant')?.value;
   const facts = [
-    ...finding.measurements.map((one) => prose`${measurementWords(one)}`),
-    ...(comparison === undefined ? [] : [prose`${changeInWords(comparison, dayOf)}`]),
+    ...(genant === undefined ? [] : [prose`Genant grade: ${genant}`]),
+    ...distinct(finding.measurements).map((one) => prose`${measurementWords(one)}`),
+    ...otherFilms.map((words) => prose`${words}`),
   ];
   return [...(several ? [prose`**${findingWords(finding)}**`] : []), ...(facts.length === 0 ? [] : [bullets(facts)])];
 }

@@ -46,11 +46,28 @@ export const adjectiveOf = (region: BodyRegion): string => adjectives[region];
 const decimals: Readonly<Record<Measurement['unit'], number>> = { '%': 0, mm: 1, '1': 2, deg: 0 };
 const signs: Readonly<Record<Measurement['unit'], string>> = { '%': ' %', mm: ' mm', '1': '', deg: '°' };
 
+/** Without a minus before zero; a hyphen is hard to see before a small figure. */
+const numberIn = (unit: Measurement['unit']) => (value: number) =>
+  (Number(value.toFixed(decimals[unit])) + 0).toFixed(decimals[unit]).replace('-', '\u2212');
+
 export function measurementWords({ quantity, value, unit, interval }: Measurement): string {
-  const number = (of: number) => of.toFixed(decimals[unit]);
+  const number = numberIn(unit);
   const range =
     interval === undefined ? '' : ` (95 % interval ${number(interval[0])} to ${number(interval[1])}${signs[unit]})`;
   return `${quantityWords(quantity).short}: ${number(value)}${signs[unit]}${range}`;
+}
+
+/** The number that says how far it is along: "34 %". */
+export function extentOf({ measurements }: Finding): string | undefined {
+  const extent = measurements.find(({ quantity }) => quantity === 'slip-percent' || quantity === 'height-loss');
+  return extent && `${numberIn(extent.unit)(extent.value)}${signs[extent.unit]}`;
+}
+
+/** What is measured, each once: the lowest height of a wedge is its anterior one, and a card need not say it twice. */
+export function distinct(measurements: readonly Measurement[]): readonly Measurement[] {
+  const same = (one: Measurement, other: Measurement): boolean =>
+    one.unit === other.unit && one.value === other.value && one.interval?.join() === other.interval?.join();
+  return measurements.filter((one, at) => measurements.findIndex((other) => same(one, other)) === at);
 }
 
 /** The order in which suspicions are shown: by grade, then by how far along it is. A burst body stands beside half a vertebra's slip. */

@@ -123,7 +123,8 @@ function priorOf({ finding, reading, study }: Seen, { readings, studies }: Chart
 
 const suspected = ({ result }: Finding): boolean => result.kind === 'detected';
 const assessed = ({ result }: Finding): boolean => result.kind === 'detected' || result.kind === 'not-detected';
-const samePlace = (one: Finding, other: Finding): boolean =>
+/** Of the whole picture nothing can be said to be the same place. */
+export const samePlace = (one: Finding, other: Finding): boolean =>
   one.concept === other.concept &&
   one.site.kind === other.site.kind &&
   one.site.kind !== 'image' &&

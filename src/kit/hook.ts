@@ -23,7 +23,7 @@ export type {
 } from '../domain/finding.ts';
 export { gradeOf, isSuspicion } from '../domain/finding.ts';
 export { quantityWords } from '../domain/quantities.ts';
-export { comparisonOf, type Comparison } from '../domain/prior.ts';
+export { comparisonOf, samePlace, type Comparison } from '../domain/prior.ts';
 export { dayInWords } from '../domain/day-in-words.ts';
 export { changeInShort, changeInWords } from '../domain/prior-in-words.ts';
 export { whyReadAgain } from '../domain/read-again.ts';

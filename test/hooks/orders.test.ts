@@ -144,6 +144,38 @@ describe('an imaging order', () => {
   });
 });
 
+describe('what may be ordered besides', () => {
+  const none = { flexionExtension: null, boneDensity: null, lumbarMr: null, thoracicMr: null, imagingReports: null };
+  const cardOf = async (patientId: PatientId, birthDate: string) => {
+    const order = lumbarFilm(patientId);
+    const [card] = await service.cards(
+      'wetread-order-select',
+      { patientId, selections: [`ServiceRequest/${order.id}`], draftOrders: drafts(order) },
+      { ...none, patient: { resourceType: 'Patient', id: patientId, birthDate } },
+    );
+    return card!;
+  };
+
+  it('is suggested for an adult, and not for what was seen on the film of a child', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 18)], { startedAt: daysAgo(3) });
+    const adult = await cardOf(patient, '1960-02-01');
+    expect(adult.suggestions).toHaveLength(1);
+    expect(adult.detail).not.toContain('under 18');
+    const child = await cardOf(patient, daysAgo(15 * 365).slice(0, 10));
+    expect(child.suggestions).toBeUndefined();
+    expect(child.detail).toContain('under 18');
+    expect(child.summary).toContain('exists: AI suggestion, unreviewed');
+  });
+
+  it('is not answered with the chart of somebody else', async () => {
+    const patient = newPatient();
+    const strangers = { ...none, patient: { resourceType: 'Patient', id: newPatient() } };
+    const context = { patientId: patient, selections: [], draftOrders: drafts() };
+    await expect(service.cards('wetread-order-select', context, strangers)).rejects.toThrow(/^400 /);
+  });
+});
+
 describe('a signed imaging order', () => {
   it('is remembered with its region and accession number, and others are not', async () => {
     const patient = newPatient();

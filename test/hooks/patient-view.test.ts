@@ -97,9 +97,9 @@ describe('an unreviewed suspicion', () => {
     const patient = newPatient();
     const levels = ['L1/L2', 'L2/L3', 'L3/L4', 'L4/L5'] as const;
     for (const [index, level] of levels.entries())
-      await read(service.store, patient, [slip(level, 20 + index)], { startedAt: daysAgo(index) });
+      await read(service.store, patient, [slip(level, 20 + index)], { startedAt: daysAgo(1) });
     for (const [index, level] of levels.entries())
-      await read(service.store, patient, [slip(level, 10 + index)], { startedAt: daysAgo(400 + index) });
+      await read(service.store, patient, [slip(level, 10 + index)], { startedAt: daysAgo(1) });
     const cards = await cardsOf(patient);
     expect(cards).toHaveLength(6);
     expect(cards[5]!.summary).toBe('3 more AI suggestions, not yet reviewed: L3/L4, L2/L3, L1/L2');
@@ -225,6 +225,74 @@ describe('an earlier film', () => {
     });
   });
 
+  it('whose suspicion nobody has reviewed has no card beside that of the later film', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 12)], { startedAt: '2024-01-09T09:30:00' });
+    const before = await read(service.store, patient, [slip('L4/L5', 18), slip('L2/L3', 12)], { startedAt: earlier });
+    const now = await read(service.store, patient, [slip('L4/L5', 19)], { startedAt: later });
+    const [card, other, ...more] = await cardsOf(patient);
+    expect(more).toEqual([]);
+    expect(card!.summary).toMatch(/L4\/L5 .*\(19 %.*, unchanged since 12 Mar 2025$/);
+    expect(card!.detail).toContain('Nobody has reviewed the earlier reading.');
+    expect(card!.detail).toContain('Also suspected on the film of 9 Jan 2024 (12 %); nobody has reviewed that either.');
+    // Another level of the earlier film, which the later one says nothing about, is still to be answered.
+    expect(other!.summary).toMatch(/L2\/L3 .*\(12 %, 95 % 8 to 16\)$/);
+
+    await service.post(`/cds-services/${id}/feedback`, {
+      feedback: [{ card: card!.uuid, outcome: 'overridden', outcomeTimestamp: new Date().toISOString() }],
+    });
+    expect(await summariesOf(patient)).toEqual([expect.stringContaining('L2/L3')]);
+    expect(await service.store.feedback.dismissed(patient, id)).toEqual(
+      new Set([now.findings[0]!.id, before.findings[0]!.id, expect.any(String)]),
+    );
+  });
+
+  it('is no warning any more only where its own card would have been none', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 31, 'II')], { startedAt: earlier });
+    await read(service.store, patient, [slip('L4/L5', 18)], { startedAt: later });
+    const [card, ...others] = await cardsOf(patient);
+    expect(others).toEqual([]);
+    expect(card!.summary).toMatch(/grade II → I since 12 Mar 2025$/);
+    expect(card!.indicator).toBe('warning');
+  });
+
+  it('is answered for by a later one that a reader confirmed, and stands when the later one was rejected', async () => {
+    const patient = newPatient();
+    const other = newPatient();
+    for (const [who, verdict] of [
+      [patient, { kind: 'confirmed' }],
+      [other, { kind: 'rejected', reason: 'cut off by the collimator' }],
+    ] as const) {
+      await read(service.store, who, [slip('L4/L5', 18)], { startedAt: earlier });
+      const now = await read(service.store, who, [slip('L4/L5', 19)], { startedAt: later });
+      await service.store.readings.recordVerdict(now.findings[0]!.id, verdict, reader);
+    }
+    expect(await cardsOf(patient)).toEqual([]);
+    const [card] = await cardsOf(other);
+    expect(card!.summary).toContain('(18 %');
+    expect(card!.detail).toContain(
+      'On the later film of 21 Nov 2026 a reader rejected the same suggestion: cut off by the collimator.',
+    );
+  });
+
+  it('says when the later film does not show it any more', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 18)], { startedAt: earlier });
+    await read(service.store, patient, [noSlip('L4/L5')], { startedAt: later });
+    const [card, ...others] = await cardsOf(patient);
+    expect(others).toEqual([]);
+    expect(card!.summary).toContain('L4/L5');
+    expect(card!.detail).toMatch(/Not suspected on the later film of 21 Nov 2026 \(\d+ %\)\./);
+  });
+
+  it('of the same day keeps its own card: flexion and extension are no course', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 18)], { startedAt: later });
+    await read(service.store, patient, [slip('L4/L5', 24)], { startedAt: later.replace('09:30', '09:40') });
+    expect(await summariesOf(patient)).toHaveLength(2);
+  });
+
   it('whose finding was rejected is none, and the card changes when that is decided', async () => {
     const patient = newPatient();
     const before = await read(service.store, patient, [slip('L4/L5', 18)], { startedAt: earlier });
@@ -250,7 +318,7 @@ describe('an earlier film', () => {
 });
 
 describe('a next step', () => {
-  const none = { flexionExtension: null, boneDensity: null, lumbarMr: null, thoracicMr: null };
+  const none = { flexionExtension: null, boneDensity: null, lumbarMr: null, thoracicMr: null, imagingReports: null };
   const order = (patientId: string, fields: object = {}) => ({
     resourceType: 'Bundle',
     type: 'searchset',
@@ -275,8 +343,12 @@ describe('a next step', () => {
     expect(card!.selectionBehavior).toBe('any');
     const [suggestion, ...others] = card!.suggestions!;
     expect(others).toEqual([]);
-    // Results reported elsewhere are not looked into, so the card must not deny them.
-    expect(card!.detail).toContain('no order of the last 12 months was found');
+    expect(card!.detail).toContain('no order, study or radiology report of the last 12 months was found');
+    // What was not looked into must not be denied.
+    const { imagingReports: _, ...withoutReports } = none;
+    expect((await cardsOf(patient, withoutReports))[0]!.detail).toContain(
+      'no order or study of the last 12 months was found (reports could not be looked into)',
+    );
     expect(suggestion!.label).toBe(
       'Draft an order: X-ray of the lumbar spine, flexion and extension views (AI finding, not yet reviewed)',
     );
@@ -322,9 +394,31 @@ describe('a next step', () => {
     expect(await steps(none)).toBeUndefined();
   });
 
+  it('is not suggested when a report of it is on record, by code or by its title', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 18)]);
+    const reported = (fields: object) => ({
+      ...none,
+      imagingReports: {
+        resourceType: 'Bundle',
+        type: 'searchset',
+        entry: [{ resource: { resourceType: 'DiagnosticReport', status: 'final', issued: daysAgo(40), ...fields } }],
+      },
+    });
+    const steps = async (fields: object) => (await cardsOf(patient, reported(fields)))[0]!.suggestions?.length ?? 0;
+    const title = { code: { text: 'XR lumbar spine flexion and extension' } };
+    expect(await steps({ code: { coding: [{ system: 'http://loinc.org', code: '24971-4' }] } })).toBe(0);
+    expect(await steps(title)).toBe(0);
+    // Another examination, one that never came about, one of years ago; and what a report recommends was not done.
+    expect(await steps({ code: { text: 'XR knee flexion' } })).toBe(1);
+    expect(await steps({ ...title, status: 'cancelled' })).toBe(1);
+    expect(await steps({ ...title, effectiveDateTime: '2020-01-01' })).toBe(1);
+    expect(await steps({ code: { text: 'XR lumbar spine' }, conclusion: 'Flexion and extension advised.' })).toBe(1);
+  });
+
   it('is suggested once, however many films ask for it', async () => {
     const patient = newPatient();
-    await read(service.store, patient, [slip('L4/L5', 18)], { startedAt: daysAgo(400) });
+    await read(service.store, patient, [slip('L3/L4', 18)], { startedAt: daysAgo(400) });
     await read(service.store, patient, [slip('L4/L5', 31, 'II')], { startedAt: daysAgo(1) });
     const cards = await cardsOf(patient, none);
     expect(cards.map(({ suggestions }) => suggestions?.length)).toEqual([1, undefined]);

@@ -32,9 +32,11 @@ export async function filmArrives(page: Page, film: string): Promise<void> {
 export const cardWith = (page: Page, words: string | RegExp) =>
   page.locator('.card', { has: page.locator('h3', { hasText: words }) });
 
-/** Follows a card's link and waits until the app shows the film. */
-export async function openApp(page: Page, card: ReturnType<typeof cardWith>): Promise<FrameLocator> {
-  await card.locator('button.primary').first().click();
+/** Follows a card's link, the first unless another is named, and waits until the app shows the film. */
+export async function openApp(page: Page, card: ReturnType<typeof cardWith>, link?: RegExp): Promise<FrameLocator> {
+  await (
+    link === undefined ? card.locator('button.primary').first() : card.getByRole('button', { name: link })
+  ).click();
   const app = page.frameLocator('dialog.app iframe');
   await app.locator('#film-note[hidden]').waitFor({ state: 'attached', timeout: 40_000 });
   return app;

@@ -50,7 +50,7 @@ const course = (change: Comparison['change'], cautions: Comparison['cautions'] =
 describe('the words of a finding', () => {
   it('name what, where, how much and how sure', () => {
     expect(findingWords(as(slip('L4/L5', 18)))).toBe('Suspected L4/L5 anterolisthesis, grade I (18 %, 95 % 14 to 22)');
-    expect(findingWords(as(back(-12)))).toBe('Suspected L3/L4 retrolisthesis, grade I (-12 %, 95 % -16 to -8)');
+    expect(findingWords(as(back(-12)))).toBe('Suspected L3/L4 retrolisthesis, grade I (−12 %, 95 % −16 to −8)');
     expect(suspicionWords(as(fracture('2')))).toBe('Suspected OVF class 2 at L1 (ASTLOF morphology)');
     expect(findingWords(as(fracture('2')))).toBe(
       'Suspected OVF class 2 at L1 (ASTLOF morphology, height loss 38 %, 95 % 31 to 45)',
@@ -86,7 +86,7 @@ describe('a summary', () => {
         const text = summaryOf(state, as(draft), { ...course(change), stages }, 12);
         expect(text.length).toBeLessThan(140);
         expect(text).toMatch(/^AI suggestion, not yet reviewed: Suspected .*; 12 more$/);
-        expect(text).toMatch(/(grade [IV]+ \(-?118 %|OVF class 2 at T12)/);
+        expect(text).toMatch(/(grade [IV]+ \(−?118 %|OVF class 2 at T12)/);
       }
     }
     const tight = summaryOf(state, as(fracture('2', 'T12')), course('progressed'), 12);
@@ -153,7 +153,7 @@ describe('the indicator', () => {
 });
 
 describe('the next step', () => {
-  const nothing = { flexionExtension: null, boneDensity: null, lumbarMr: null, thoracicMr: null };
+  const nothing = { flexionExtension: null, boneDensity: null, lumbarMr: null, thoracicMr: null, imagingReports: null };
   const now = new Date('2026-11-21T10:00:00Z');
   const patient = patientId('p');
   const steps = (...findings: readonly Finding[]) =>
