@@ -3,6 +3,7 @@ import { pathToFileURL } from 'node:url';
 import { parentPort } from 'node:worker_threads';
 import { asWetreadError, WetreadError } from '../domain/errors.ts';
 import type { ModelPack } from '../kit/model-pack.ts';
+import { lentOnce } from './lent-networks.ts';
 import type { Network, Networks } from './network.ts';
 import { openRuntime } from './open-runtime.ts';
 import type { Fault, NetworkFacts, Order, Report, RunOrder, StartOrder } from './process-messages.ts';
@@ -46,12 +47,15 @@ async function start(order: StartOrder): Promise<void> {
   const facts: NetworkFacts[] = [];
   try {
     atOnce = order.atOnce;
+    const specs = order.packs.flatMap(networksOf);
     const runtime = openRuntime(order.runtime);
+    // A server computes for whoever asks it; here the second run of a film would be the dearest part of it.
+    const networksHere = order.runtime.kind === 'onnx-runtime' ? lentOnce(runtime, specs) : runtime;
     for (const served of order.packs) {
       const { manifest } = served;
       const networks: Record<string, Network> = {};
       for (const spec of networksOf(served)) {
-        const opened = await runtime.open(spec);
+        const opened = await networksHere.open(spec);
         networks[spec.network] = opened.network;
         facts.push(opened.facts);
       }
