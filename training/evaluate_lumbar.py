@@ -2,6 +2,7 @@
 
 python -m training.evaluate_lumbar --data DATA --out OUT --quick        # minutes: a sample of every set
 python -m training.evaluate_lumbar --data DATA --out OUT                # all of it: hours on two cores
+python -m training.evaluate_lumbar --data DATA --out OUT --most 300             # at most so many films of each set
 python -m training.evaluate_lumbar --data DATA --out OUT --only real-corners held-out-ct
 python -m training.evaluate_lumbar --data DATA --out OUT --models FOLDER   # packs that are not the shipped ones
 python -m training.evaluate_lumbar --data DATA --out OUT --beside EARLIER  # with the figures of an earlier run
@@ -118,9 +119,10 @@ def run(step, options):
     if not manifest.exists() and not made(step, options):
         print(f"{step.name}: its films could not be made, so it is left out", flush=True)
         return None
-    if options.quick:
-        manifest = shortened(manifest, step.quick)
+    most = min(step.quick if options.quick else 1_000_000, options.most or 1_000_000)
+    manifest = shortened(manifest, most)
     command = [str(NODE), "src/cli/wetread.ts", "evaluate", "--pack", step.pack, "--out", str(folder.resolve())]
+    command += ["--title", step.what]
     command += ["--reference-free" if step.free else "--data", str(manifest.resolve()), *step.options]
     if options.detector and step.name == "phantoms":
         command += ["--compare", str(second_detector(options.detector, manifest, folder))]
@@ -132,14 +134,25 @@ def run(step, options):
     started = time.monotonic()
     environment = {**os.environ, **({"WETREAD_MODELS_DIR": str(options.models.resolve())} if options.models else {})}
     with open(folder / "tables.txt", "w") as tables:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=tables)
-        followed(process, folder / f"unfinished-{step.pack}.jsonl", manifest)
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=tables) as process:
+            try:
+                followed(process, folder / f"unfinished-{step.pack}.jsonl", manifest)
+            finally:
+                process.terminate()  # what has ended by itself does not mind
     if process.returncode != 0:
         print(f"{step.name} failed, see {folder / 'tables.txt'}", flush=True)
         return None
-    done.write_text(state)
+    told = json.loads(report.read_text())
+    if not failed_in(told):
+        done.write_text(state)
     print(f"   {(time.monotonic() - started) / 60:.1f} min, {folder / 'report.html'}", flush=True)
-    return json.loads(report.read_text())
+    return told
+
+
+def failed_in(report):
+    """Films that an error kept from being read: figures without them are no figures of this set."""
+    sections = [section for section in report["sections"] if section["title"] == "Read and not read"]
+    return sum(figure["k"] for section in sections for figure in section["figures"] if figure["name"] == "failed")
 
 
 def followed(process, answers, manifest, every=60):
@@ -175,7 +188,7 @@ def shortened(manifest, rows):
     lines = list(csv.reader(manifest.read_text().splitlines()))
     if len(lines) <= rows + 1:
         return manifest
-    short = manifest.with_name("quick.csv")
+    short = manifest.with_name(f"first-{rows}.csv")
     with open(short, "w", newline="") as table:
         csv.writer(table).writerows(lines[: rows + 1])
     return short
@@ -347,6 +360,10 @@ def summary(reports, quick, beside=None):
             earlier = [shown(before[key][1]) if key in before else ""] if beside else []
             cells = [f"[{aim.step}]({aim.step}/report.html)", section["kind"], str(section["images"]), aim.says]
             lines.append(f"| {' | '.join([*cells, *earlier, shown(figure), verdict(aim, figure['value'])])} |")
+    for name, report in reports.items():
+        if count := failed_in(report):
+            why = ", ".join(str(row[0]) for row in table_of(report, "Why failed")[1:])
+            lines += ["", f"**{name}: {count} of {report['data']['images']} films failed ({why}); its figures are those of the rest.**"]
     for name, title, says in TABLES:
         if name in reports and (table := table_of(reports[name], title)):
             lines += ["", f"## {name}: {says}", ""]
@@ -376,6 +393,7 @@ def main():
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument("--quick", action="store_true")
+    arguments.add_argument("--most", type=int, metavar="N", help="the first N films of each set: an even sample")
     arguments.add_argument("--only", nargs="+", metavar="STEP")
     arguments.add_argument("--models", type=Path, help="folder of packs instead of models/")
     arguments.add_argument("--detector", type=Path, help="system 1's other detector, as ONNX, on the same phantoms")

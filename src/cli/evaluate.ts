@@ -30,6 +30,7 @@ Usage: wetread evaluate --pack <name> --data <manifest.csv> [options]
   --compare <name|file>  a second model (or its answers) on the same pictures
   --data <file>          the data manifest: CSV, one row a picture
   --out <folder>         write report.html, report.json and the answers there; a run that is broken off goes on from there
+  --title <text>         what the report is about, for its heading
   --json                 print the report as JSON
 
 Without labels:
@@ -68,6 +69,7 @@ Examples:
       compare: { type: 'string' },
       data: { type: 'string' },
       out: { type: 'string' },
+      title: { type: 'string' },
       json: { type: 'boolean' },
       kind: { type: 'string' },
       positive: { type: 'string' },
@@ -111,7 +113,7 @@ Examples:
     const second =
       values.compare === undefined ? undefined : await entrantOf(rivalOf(values.compare), manifest, io, runOptions);
     const evaluated = evaluate({
-      title: `${first.model.name} on ${basename(data)}`,
+      title: `${first.model.name} on ${values.title ?? basename(data)}`,
       rows: manifest.rows,
       entrant: first,
       ...(second && { compareWith: second }),

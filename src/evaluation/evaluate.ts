@@ -112,8 +112,19 @@ function sectionsOf(
     ...(rivals && compareWith ? rivalSections(kind, test, rivals, [entrant.model, compareWith.model], options) : []),
     options.contactSheet === true ? contactSheetSection(kind, test) : undefined,
   ];
-  return sections.filter((section) => section !== undefined);
+  return sections.filter((section) => section !== undefined).map(withoutEmpty);
 }
+
+/** Where nothing was read, headings and axes without anything in them would say nothing. */
+const withoutEmpty = (section: Section): Section => ({
+  ...section,
+  tables: section.tables.filter(({ rows }) => rows.length > 0),
+  plots: section.plots.filter((plot) =>
+    plot.kind === 'matrix'
+      ? plot.counts.length > 0
+      : (plot.kind === 'dots' ? [plot] : plot.series).some(({ points }) => points.length > 0),
+  ),
+});
 
 /** The second model's own boxes, and both on the same pictures; each has its own operating point. */
 function rivalSections(
@@ -175,7 +186,8 @@ function notesOn(rows: readonly TruthRow[], pairs: readonly Pair[]): string[] {
         ]
       : []),
     ...(real > 0 && real < 100 ? [`Only ${real} real pictures: the intervals are the message, not the figures.`] : []),
-    ...(rows.every(({ patient, file }) => patient === file)
+    // A drawn film is its own patient.
+    ...(rows.every(({ patient, file, kind }) => patient === file && kind === 'real')
       ? [
           'The manifest names no patients, so each picture counts as one patient: if some belong together, the intervals are too narrow.',
         ]
