@@ -1,6 +1,6 @@
 /** What every command of the command line looks like, and the few things all of them do alike. */
 import { parseArgs, type ParseArgsConfig } from 'node:util';
-import { asWetreadError } from '../domain/errors.ts';
+import { asWetreadError, type ErrorCode } from '../domain/errors.ts';
 
 /** 0 done · 1 a fault was found · 2 called wrongly. */
 export type ExitCode = 0 | 1 | 2;
@@ -43,16 +43,23 @@ export async function runCommand(command: Command, args: string[], io: Io): Prom
   try {
     return await command.run(args, io);
   } catch (thrown) {
-    if (thrown instanceof UsageError) {
-      io.stderr.write(`wetread ${command.name}: ${thrown.message}\nTry: wetread ${command.name} --help\n`);
-      return 2;
-    }
+    const isWrongUse = thrown instanceof UsageError;
     const error = asWetreadError(thrown);
-    if (args.includes('--json'))
-      io.stdout.write(
-        `${JSON.stringify({ error: { code: error.code, message: error.message, next: error.row.next } })}\n`,
-      );
-    else io.stderr.write(`wetread ${command.name}: ${error.message}\n${error.row.next} (${error.code})\n`);
-    return 1;
+    tellError(
+      isWrongUse
+        ? { code: 'cli.wrong-use', message: thrown.message, next: `Try: wetread ${command.name} --help` }
+        : { code: error.code, message: error.message, next: error.row.next },
+      { to: io, asJson: args.includes('--json'), called: `wetread ${command.name}` },
+    );
+    return isWrongUse ? 2 : 1;
   }
+}
+
+/** One form for every command: what is wrong, what to do next, and the code of the error table. */
+export function tellError(
+  error: { readonly code: ErrorCode; readonly message: string; readonly next: string },
+  { to, asJson, called }: { readonly to: Io; readonly asJson: boolean; readonly called: string },
+): void {
+  if (asJson) to.stdout.write(`${JSON.stringify({ error })}\n`);
+  else to.stderr.write(`${called}: ${error.message}\n${error.next} (${error.code})\n`);
 }

@@ -60,6 +60,7 @@ Only the news of their studies; Wetread fetches the pictures from its archive:
                  "something happened": Wetread asks its chart either way
 
   --secret-file F  the secret as this file says it: better than --secret, which everybody on the machine sees while it runs
+                   (from the environment: printenv PACS_SECRET | wetread send … --secret-file /dev/stdin)
   --mrn N        as this patient's (Patient ID), under fresh UIDs; the files stay as they are
   --accession A  with this accession number, under fresh UIDs
   --fresh        under fresh UIDs, so that the same film can arrive again

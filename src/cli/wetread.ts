@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The command line: finds the command, hands it the rest. */
-import { runCommand, type Command } from './command.ts';
+import { runCommand, tellError, type Command } from './command.ts';
 
 /** Loaded when called, so that `--help` answers at once. */
 const commands: readonly (readonly [name: string, load: () => Promise<{ command: Command }>])[] = [
@@ -33,7 +33,13 @@ async function main([name, ...rest]: string[]): Promise<number> {
   }
   const load = commands.find(([known]) => known === name)?.[1];
   if (load === undefined) {
-    io.stderr.write(`wetread: there is no command "${name}"\n\n${await overview()}`);
+    const near = commands.map(([known]) => known).filter((known) => known.startsWith(name.slice(0, 2)));
+    const error = {
+      code: 'cli.wrong-use',
+      message: `there is no command "${name}"${near.length === 0 ? '' : `; is it ${near.join(' or ')}?`}`,
+      next: 'Try: wetread --help',
+    } as const;
+    tellError(error, { to: io, asJson: rest.includes('--json'), called: 'wetread' });
     return 2;
   }
   return runCommand((await load()).command, rest, io);

@@ -373,6 +373,13 @@ export const errorTable = {
     status: 502,
     retry: false,
   },
+  // cli: what was typed
+  'cli.wrong-use': {
+    says: 'The command was called wrongly.',
+    next: 'The message names what is wrong; the command with --help shows every option with examples.',
+    status: 400,
+    retry: false,
+  },
   'config.invalid': {
     says: 'The configuration is not valid.',
     next: 'The detail names the variable.',

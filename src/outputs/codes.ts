@@ -150,7 +150,10 @@ export const reasonTexts: Record<NotAssessableReason, string> = {
 /** `1` is UCUM's ratio without a unit; people read nothing there. */
 export const unitText: Record<Unit, string> = { '%': '%', mm: 'mm', '1': '', deg: '°' };
 
+/** DICOM PS3.16, CID 7603 (vertebrae) and 7604 (discs). */
 const vertebraCodes: Partial<Record<Vertebra, string>> = {
+  T10: '7610001',
+  T11: '12989004',
   T12: '23215003',
   L1: '66794005',
   L2: '14293000',
@@ -158,7 +161,16 @@ const vertebraCodes: Partial<Record<Vertebra, string>> = {
   L4: '11994002',
   L5: '49668003',
 };
-const discCodes: Partial<Record<Segment, string>> = { 'L4/L5': '84020006', 'L5/S1': '715056000' };
+const discCodes: Record<Segment, string> = {
+  'T10/T11': '34959001',
+  'T11/T12': '1537001',
+  'T12/L1': '76206002',
+  'L1/L2': '80064006',
+  'L2/L3': '67459009',
+  'L3/L4': '62551000',
+  'L4/L5': '84020006',
+  'L5/S1': '715056000',
+};
 const lumbarSpine = '122496007';
 
 /** Undefined for the whole image of something that is not known to be the lumbar spine. */

@@ -29,8 +29,11 @@ describe('wetread', () => {
   test('names a command that it does not have, and exits 2', async () => {
     const { code, out, err } = await wetread(['serv']);
     expect([code, out]).toEqual([2, '']);
-    expect(err).toContain('there is no command "serv"');
-    expect(err).toContain('serve');
+    expect(err).toContain('there is no command "serv"; is it serve or send?');
+    expect(err).toContain('Try: wetread --help (cli.wrong-use)');
+    const json = await wetread(['serv', '--json']);
+    expect([json.code, json.err]).toEqual([2, '']);
+    expect(JSON.parse(json.out)).toMatchObject({ error: { code: 'cli.wrong-use', next: 'Try: wetread --help' } });
   });
 
   test.each(commands)('%s explains itself and its --json without doing anything', async (name) => {
@@ -64,7 +67,16 @@ describe('wetread', () => {
     const { code, out, err } = await wetread([name, '--no-such-option']);
     expect([code, out]).toEqual([2, '']);
     expect(err).toContain('--no-such-option');
-    expect(err).toContain(`Try: wetread ${name} --help`);
+    expect(err).toContain(`Try: wetread ${name} --help (cli.wrong-use)`);
+    const json = await wetread([name, '--no-such-option', '--json']);
+    expect([json.code, json.err]).toEqual([2, '']);
+    expect(JSON.parse(json.out)).toEqual({
+      error: {
+        code: 'cli.wrong-use',
+        message: expect.stringContaining('--no-such-option') as string,
+        next: `Try: wetread ${name} --help`,
+      },
+    });
   });
 
   test('says what is wrong with the settings by name, with the next step, as text and as JSON', async () => {

@@ -1,16 +1,18 @@
 /** What a reading says in FHIR, resource by resource, and that HAPI's validator finds no error in any of them. */
 import { execFile, execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Device, DiagnosticReport, Observation, Provenance } from 'fhir/r4.js';
 import { describe, expect, it } from 'vitest';
-import type { Finding, Reading } from '../../src/domain/finding.ts';
+import { segments, vertebrae, type Finding, type Reading } from '../../src/domain/finding.ts';
 import { findingIdOf } from '../../src/domain/identity.ts';
 import { studyUid } from '../../src/domain/ids.ts';
 import type { StudyRecord } from '../../src/domain/study.ts';
 import { backportSubscription } from '../../src/events/backport-subscription.ts';
+import { bodySite } from '../../src/outputs/codes.ts';
 import { readingToFhir, supersededToFhir, type WrittenResource } from '../../src/outputs/reading-to-fhir.ts';
 import {
   confirmed,
@@ -135,9 +137,21 @@ describe('a reading nobody has looked at', () => {
     expect(component('T11', 'ovf-class')?.valueCodeableConcept?.text).toBe('OVF class 0');
   });
 
-  it('gives no site code where none was checked, and no digits that a film does not have', () => {
+  it('names every level by a code of its own that the conformance page lists', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../docs/conformance-fhir.md'), 'utf8');
+    const sites = [
+      // S1 is a part of the sacrum; no code of its own was found.
+      ...vertebrae.filter((level) => level !== 'S1').map((level) => ({ kind: 'vertebra', level }) as const),
+      ...segments.map((level) => ({ kind: 'segment', level }) as const),
+    ];
+    const coded = sites.map((site) => `${site.level} ${bodySite(site, true)?.coding?.[0]?.code}`);
+    expect(coded.filter((line) => !page.includes(line))).toEqual([]);
+    expect(new Set(coded.map((line) => line.split(' ')[1])).size).toBe(sites.length);
+    expect(bodySite({ kind: 'vertebra', level: 'S1' }, true)).toEqual({ text: 'Vertebra S1' });
+  });
+
+  it('gives no digits that a film does not have', () => {
     const observation = at(observationsOf(gradeOne), 'L1/L2');
-    expect(observation.bodySite).toEqual({ text: 'Segment L1/L2' });
     expect(observation.component?.[1]?.valueQuantity?.value).toBe(1.7);
   });
 
