@@ -6,6 +6,7 @@ import { explanationOf } from './explanation.ts';
 import {
   age,
   day,
+  distinct,
   doubt,
   figure,
   gradeBy,
@@ -151,7 +152,7 @@ function measurement(finding: FindingView): HTMLElement {
   const shown = [percent, length].filter((one) => one !== undefined);
   // A slip needs no name: it is what the headline speaks of.
   const named = shown.length === 0;
-  const others = named ? finding.measurements.slice(0, 2) : shown;
+  const others = named ? distinct(finding.measurements).slice(0, 2) : shown;
   const ranges = others.map(interval).filter((one) => one !== undefined);
   return element(
     'div',
@@ -414,7 +415,7 @@ function model(pack: PackView, item: Item): HTMLElement {
     element(
       'details',
       { id: 'model' },
-      element('summary', {}, 'About this model'),
+      element('summary', {}, 'About this model: what it was trained on, limits, terms'),
       element(
         'dl',
         {},
@@ -424,6 +425,8 @@ function model(pack: PackView, item: Item): HTMLElement {
         element('dd', {}, pack.trainedOn),
         element('dt', {}, 'Limits'),
         element('dd', {}, element('ul', {}, ...pack.limitations.map((limit) => element('li', {}, limit)))),
+        element('dt', {}, 'Terms'),
+        element('dd', {}, `Weights: ${sentence(pack.licence.weights)} ${sentence(pack.licence.data)}`),
         element('dt', {}, 'Version'),
         element('dd', {}, `${pack.version}${readAt === undefined ? '' : `, read ${readAt}`}`),
       ),

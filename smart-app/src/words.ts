@@ -134,10 +134,21 @@ const gradeEnds = [
 ] as const;
 const gradeAt = (percent: number): string => gradeEnds.find(([, end]) => Math.abs(percent) <= end)?.[0] ?? 'V';
 
+/** Each once: the lowest height of a wedge is its anterior one. */
+export function distinct(measurements: readonly MeasurementView[]): readonly MeasurementView[] {
+  const key = ({ unit, value, interval }: MeasurementView) => JSON.stringify([unit, value, interval]);
+  return measurements.filter((one, at) => measurements.findIndex((other) => key(other) === key(one)) === at);
+}
+
+/** Genant's grades of lost height: 20 to 25 %, to 40 %, over 40 %. */
+const genantAt = (percent: number): string => (percent > 40 ? '3' : percent >= 25 ? '2' : percent >= 20 ? '1' : '0');
+
 /** What the uncertainty means for the answer, not only its size. */
 export function doubt(finding: FindingView): string | undefined {
+  if (finding.result.kind !== 'detected') return undefined;
   const slip = measured(finding, 'slip-percent');
-  if (slip?.interval === undefined || finding.result.kind !== 'detected') return undefined;
+  if (slip === undefined) return doubtOfHeight(finding);
+  if (slip.interval === undefined) return undefined;
   const [low, high] = slip.interval;
   if (low <= 0 && high >= 0) return 'The interval includes no slip at all.';
   const own = finding.result.grades?.[0]?.value ?? gradeAt(slip.value);
@@ -145,6 +156,21 @@ export function doubt(finding: FindingView): string | undefined {
   return others.length === 0
     ? `The whole interval lies in grade ${own}.`
     : `The interval reaches into grade ${others[0]}.`;
+}
+
+function doubtOfHeight(finding: FindingView): string | undefined {
+  const own = gradeBy(finding, 'Genant')?.value;
+  const interval = measured(finding, 'height-loss')?.interval;
+  if (own === undefined || interval === undefined) return undefined;
+  const others = [...new Set(interval.map(genantAt))].filter((grade) => grade !== own);
+  if (others.length === 0) return `The whole interval lies in Genant grade ${own}.`;
+  const [less, more] = [others.includes('0'), others.filter((grade) => grade !== '0')];
+  return [
+    less && 'The interval includes a loss of less than 20 %, which Genant does not grade.',
+    more.length > 0 && `The interval reaches into Genant grade ${more.join(' and ')}.`,
+  ]
+    .filter((sentence) => sentence !== false)
+    .join(' ');
 }
 
 export const stateWords: Readonly<Record<ItemState, string>> = {

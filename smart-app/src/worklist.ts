@@ -20,12 +20,14 @@ export function itemsOf(studies: readonly StudyView[]): readonly Item[] {
   return studies.flatMap((study): readonly Item[] => {
     const readings = newestOfEachPack(study.readings);
     if (readings.length === 0) return [{ kind: 'study', key: study.studyUid, study }];
-    return readings.flatMap((reading): readonly Item[] => {
+    const items = readings.flatMap((reading): readonly Item[] => {
       const suspicions = reading.findings.filter(({ result }) => result.kind === 'detected');
       return suspicions.length === 0
         ? [{ kind: 'reading', key: reading.id, study, reading }]
         : suspicions.map((finding) => ({ kind: 'finding', key: finding.id, study, reading, finding }));
     });
+    // One model's clean reading does not stand before what another suspects on the same film.
+    return [...items.filter(({ kind }) => kind === 'finding'), ...items.filter(({ kind }) => kind !== 'finding')];
   });
 }
 

@@ -83,6 +83,8 @@ export type PackSummary = PackIdentity &
     readonly intendedUse: string;
     readonly trainedOn: string;
     readonly limitations: readonly string[];
+    /** Under which terms the weights may be used, and whose pictures they come from. */
+    readonly licence: { readonly weights: string; readonly data: string };
     readonly demonstration: boolean;
   };
 

@@ -84,6 +84,7 @@ function summaryOf(identity: PackIdentity, manifest: PackManifest): PackSummary 
     intendedUse: manifest.intendedUse,
     trainedOn: manifest.trainedOn,
     limitations: [...manifest.contraindications, ...manifest.limitations],
+    licence: { weights: manifest.licence.weights, data: manifest.licence.data },
     demonstration: manifest.demonstration,
   };
 }

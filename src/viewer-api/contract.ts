@@ -189,6 +189,7 @@ export const packView = z
     intendedUse: z.string(),
     trainedOn: z.string(),
     limitations: z.array(z.string()).readonly(),
+    licence: z.object({ weights: z.string(), data: z.string() }).readonly(),
     demonstration: z.boolean(),
   })
   .readonly();

@@ -251,5 +251,6 @@ const packView = (pack: PackSummary): PackView => ({
   intendedUse: pack.intendedUse,
   trainedOn: pack.trainedOn,
   limitations: pack.limitations,
+  licence: pack.licence,
   demonstration: pack.demonstration,
 });

@@ -27,6 +27,7 @@ export const packSummary: PackSummary = {
   intendedUse: 'Second look at lateral lumbar radiographs <adults>',
   trainedOn: 'Synthetic phantoms',
   limitations: ['Six lumbar vertebrae are counted wrongly'],
+  licence: { weights: 'CC-BY-NC-SA-4.0', data: 'Not for commercial use' },
   demonstration: true,
 };
 export const reviewer: Reviewer = { reference: 'Practitioner/rad', display: 'Dr. Ana & Bo <Reader>' };

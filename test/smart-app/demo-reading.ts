@@ -23,6 +23,7 @@ export const pack: PackSummary = {
   intendedUse: 'Draws attention to vertebral slip on lateral lumbar radiographs of adults.',
   trainedOn: 'Computer-generated lateral lumbar films; no patient images.',
   limitations: ['Never trained on films of patients.', 'Four or six lumbar vertebrae are not recognised.'],
+  licence: { weights: 'CC-BY-NC-SA-4.0', data: 'Not for commercial use' },
   demonstration: true,
 };
 

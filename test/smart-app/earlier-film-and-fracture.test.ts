@@ -79,6 +79,7 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('the app', () => {
       const said = await words('.answer');
       expect(said).toContain('Height loss 34 %');
       expect(said).toContain('OVF class by ASTLOF morphology; Genant grade 2.');
+      expect(said).toContain('The interval reaches into Genant grade 3.');
       expect(await words('[aria-labelledby=classes] tbody')).toMatch(/L1 ?1 ?2 ?34 ?suspected.*L2 ?0 ?– ?2 ?none/);
     });
 
@@ -123,6 +124,14 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('the app', () => {
       expect(said).toContain('3 more');
       expect(said).toMatch(/Everything else ?against ?\u22120\.42/);
     });
+  });
+
+  test('says what the model was trained on and under which terms, one click away', async () => {
+    await open(today);
+    await page.click('#model summary');
+    const said = await words('#model');
+    expect(said).toContain('Trained on');
+    expect(said).toContain('Weights: CC-BY-NC-SA-4.0. Not for commercial use.');
   });
 
   test.each([

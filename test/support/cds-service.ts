@@ -40,6 +40,7 @@ export const samplePackSummary: PackSummary = {
   intendedUse: 'Measuring slips',
   trainedOn: 'synthetic phantoms of the lumbar spine',
   limitations: ['Adults only.'],
+  licence: { weights: 'CC-BY-NC-SA-4.0', data: 'Not for commercial use' },
   demonstration: true,
 };
 

@@ -31,6 +31,7 @@ const pack: PackSummary = {
   intendedUse: 'Draws attention to vertebral slip.',
   trainedOn: 'Computer-generated films.',
   limitations: ['Never trained on films of patients.'],
+  licence: { weights: 'CC-BY-NC-SA-4.0', data: 'Not for commercial use' },
   demonstration: true,
 };
 

@@ -240,6 +240,7 @@ test('a pack tells what it is, what it was trained on and where it fails', async
     version: '1.0.0',
     trainedOn: 'Computer-generated films.',
     limitations: ['Never trained on films of patients.'],
+    licence: { weights: 'CC-BY-NC-SA-4.0', data: 'Not for commercial use' },
     demonstration: true,
   });
   expect((await api.ask('/app/api/packs/unknown', { token: adasToken })).status).toBe(404);
