@@ -25,6 +25,7 @@ type Drawn = {
   readonly change?: (corners: [number, number][]) => void;
   readonly image?: Partial<Output['image']>;
   readonly variance?: number;
+  readonly operatingPoints?: Partial<Output['manifest']['operatingPoints']>;
   /** How many of the 34 corners the film's mirror image shows elsewhere. */
   readonly apart?: number;
 };
@@ -46,6 +47,7 @@ function readingOf({
   image = {},
   variance = 4,
   apart = 0,
+  operatingPoints = {},
 }: Drawn = {}) {
   const names = ['T12/L1', 'L1/L2', 'L2/L3', 'L3/L4', 'L4/L5', 'L5/S1'];
   const offset = (segment: string): number =>
@@ -73,7 +75,7 @@ function readingOf({
       levels: { dims: [1, 3], data: Float32Array.from(levels) },
       apart: { dims: [1, 34], data: new Float32Array(34).fill(1).fill(depth, 34 - apart) },
     },
-    manifest,
+    manifest: { ...manifest, operatingPoints: { ...manifest.operatingPoints, ...operatingPoints } },
     image: { rows: height, columns: width, tags: {}, mean: 0.3, standardDeviation: 0.2, ...image },
     toImage: (x, y) => [x + 0.5, y + 0.5],
     magnification: [1, 1],
@@ -172,11 +174,11 @@ describe('the findings of a spine', () => {
 
   test('just under and just over the limit of the level, forwards and backwards; the score is one half there', () => {
     const { anteriorPercentAboveNormal: above, posteriorPercentBelowNormal: below } = manifest.operatingPoints;
-    const { leastPercent, slipEvidence } = manifest.operatingPoints;
+    const { leastPercent, slipEvidence, slipIntervalFactor } = manifest.operatingPoints;
     for (const level of Object.keys(above) as (keyof typeof above)[]) {
       const { mean } = manifest.reference.slipPercent[level];
       const [low, high] = at(answerFor(), level).measurements[0]!.interval!;
-      const deviation = (high - low) / (2 * 1.959964);
+      const deviation = (high - low) / (2 * 1.959964 * slipIntervalFactor[level]);
       // The drawn bodies are equally deep, so back and front say the same.
       const slack = slipEvidence.deviations * deviation;
       const limits = [
@@ -241,6 +243,22 @@ describe('the findings of a spine', () => {
       return high - low;
     };
     expect(widthAt(16) / widthAt(4)).toBeCloseTo(2, 1);
+  });
+
+  test('widens the interval of a level by its factor, and calls no more and no fewer levels for it', () => {
+    const readingBy = (factor: number) => {
+      const slipIntervalFactor = { ...manifest.operatingPoints.slipIntervalFactor, 'L5/S1': factor };
+      const { findings, scores } = readingOf({ slips: { 'L5/S1': 30 }, operatingPoints: { slipIntervalFactor } });
+      const width = (level: string): number => {
+        const [low, high] = at(findings, level).measurements[0]!.interval!;
+        return high - low;
+      };
+      return { widened: width('L5/S1'), other: width('L4/L5'), score: scores['L5/S1'] };
+    };
+    const [narrow, wide] = [readingBy(1), readingBy(2)];
+    expect(wide.widened / narrow.widened).toBeCloseTo(2, 6);
+    expect(wide.other).toBe(narrow.other);
+    expect(wide.score).toBe(narrow.score);
   });
 
   test('draws the slip on the end plate it was measured along', () => {
