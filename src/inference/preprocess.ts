@@ -99,8 +99,10 @@ export async function prepare(
       ];
     else {
       for (const { picture, canvas } of canvases) {
-        if (step.step === 'normalise') stats ??= spread(canvas.items[0]!);
-        await carryOut(step, canvas, picture, regions);
+        if (step.step === 'normalise') {
+          const before = await normalised(canvas, step);
+          stats ??= before;
+        } else await carryOut(step, canvas, picture, regions);
       }
     }
     if (watch !== undefined) for (const { canvas } of canvases) watch(step, canvas);
@@ -140,7 +142,7 @@ function wholePicture(picture: GreyPixels, index: number, inHounsfield: boolean)
 }
 
 async function carryOut(
-  step: Exclude<PreprocessStep, { step: 'both-facings' | 'stack' }>,
+  step: Exclude<PreprocessStep, { step: 'both-facings' | 'stack' | 'normalise' }>,
   canvas: Canvas,
   picture: GreyPixels,
   regions: readonly Region[] | undefined,
@@ -195,8 +197,6 @@ async function carryOut(
       return eachPlane(canvas, (plane) => multiplyAdd(plane, step.by, step.plus));
     case 'window':
       return windowed(canvas, step);
-    case 'normalise':
-      return normalised(canvas, step);
   }
 }
 
@@ -354,7 +354,12 @@ async function windowed(canvas: Canvas, { from, to, percentiles }: StepOf<'windo
   }
 }
 
-async function normalised(canvas: Canvas, { by, mean, sd, epsilon }: StepOf<'normalise'>): Promise<void> {
+/** Answers with what the first item was before. */
+async function normalised(
+  canvas: Canvas,
+  { by, mean, sd, epsilon }: StepOf<'normalise'>,
+): Promise<ReturnType<typeof spread>> {
+  const before = spread(canvas.items[0]!);
   own(canvas);
   for (const [index, planes] of canvas.items.entries()) {
     if (by === 'fixed') {
@@ -376,9 +381,10 @@ async function normalised(canvas: Canvas, { by, mean, sd, epsilon }: StepOf<'nor
       for (const plane of planes) await subtractDivide(plane, least, most - least + epsilon);
       continue;
     }
-    const { mean: middle, standardDeviation } = spread(planes);
+    const { mean: middle, standardDeviation } = index === 0 ? before : spread(planes);
     for (const plane of planes) await subtractDivide(plane, middle, standardDeviation + epsilon);
   }
+  return before;
 }
 
 const nth = (one: number | readonly number[], index: number): number => (typeof one === 'number' ? one : one[index]!);

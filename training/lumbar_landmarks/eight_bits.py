@@ -70,7 +70,7 @@ def quantise(path, films):
             nodes_to_quantize=chosen,
             per_channel=True,
             # Seven bits of weight: on processors without VNNI, pairs of products are added in 16 bits and would
-            # saturate with eight. So every processor gives the same answer.
+            # saturate with eight: older processors would read films differently.
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
