@@ -54,7 +54,7 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('the app', () => {
       squareFilm({ study: '1.2.3.50', series: '1.2.3.51', sop: '1.2.3.52' }, { ...shape, spacing: [0.2, 0.2] }),
       squareFilm({ study: '1.2.3.60', series: '1.2.3.61', sop: '1.2.3.62' }, { ...shape, spacing: [0.3, 0.2] }),
       squareFilm(
-        { study: '1.2.3.70', series: '1.2.3.71', sop: '1.2.3.72' },
+        { study: '1.2.3.80', series: '1.2.3.81', sop: '1.2.3.82' },
         { ...shape, square: movedSquare, spacing: [0.2, 0.2] },
       ),
     ]);
