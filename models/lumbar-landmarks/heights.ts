@@ -204,11 +204,18 @@ function measuringOn({ image, manifest }: Output) {
     compute: (heights: Heights[]) => number,
   ): Measurement => {
     const corners = bodies.flatMap(cornersOf);
-    const value = (points: readonly Point[]): number => {
-      const inMm = points.map((point) => inMillimetres(point, image.spacing));
-      return compute(bodies.map((_, index) => heightsOf(inMm.slice(4 * index, 4 * index + 4))));
-    };
     const points = corners.map(({ at }) => at);
+    const heightsAt = (places: readonly Point[], index: number): Heights =>
+      heightsOf(places.slice(4 * index, 4 * index + 4).map((place) => inMillimetres(place, image.spacing)));
+    const asFound = bodies.map((_, index) => heightsAt(points, index));
+    // The interval asks again and again, with one corner moved: the other bodies keep their heights.
+    const value = (places: readonly Point[]): number =>
+      compute(
+        asFound.map((heights, index) => {
+          const isMoved = [0, 1, 2, 3].some((corner) => places[4 * index + corner] !== points[4 * index + corner]);
+          return isMoved ? heightsAt(places, index) : heights;
+        }),
+      );
     const covariances = corners.map(({ covariance: { xx, yy, xy } }): Covariance => ({
       xx: xx * factor,
       yy: yy * factor,
