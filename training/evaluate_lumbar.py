@@ -255,7 +255,7 @@ AIMS = (
     Aim("fractures", "OVF class of each place", "ROC AUC of 0", "AUC of class 0 (none) against the rest"),
     Aim("fractures", "OVF class of each place", "ROC AUC of 1", "AUC of class 1 (compression) against the rest"),
     Aim("fractures", "OVF class of each place", "ROC AUC of 2", "AUC of class 2 (burst, crush) against the rest"),
-    Aim("fractures", "OVF class of each place", "accuracy", "accuracy, three classes"),
+    Aim("fractures", "OVF class, graded", "accuracy", "accuracy, three classes"),
     Aim("fractures", "Boxes", "precision", "suspected fractures: precision"),
     Aim("fractures", "Boxes", "recall", "suspected fractures: recall, of films read"),
     Aim("fractures", "Boxes", "false alarms per normal picture", "suspicions per normal film"),
@@ -345,7 +345,7 @@ ELSEWHERE = """
 """
 
 
-def summary(reports, quick, beside=None):
+def summary(reports, quick, beside=None, linked=True):
     lines = ["# Lumbar evaluation" + (", quick: a sample of each set" if quick else ""), ""]
     for model in {(m["name"], m["version"], m["sha256"]): m for r in reports.values() for m in r["models"]}.values():
         lines.append(f"- {model['name']} {model['version']}, sha256 `{model['sha256']}`")
@@ -358,7 +358,8 @@ def summary(reports, quick, beside=None):
         if key in now:
             section, figure = now[key]
             earlier = [shown(before[key][1]) if key in before else ""] if beside else []
-            cells = [f"[{aim.step}]({aim.step}/report.html)", section["kind"], str(section["images"]), aim.says]
+            where = f"[{aim.step}]({aim.step}/report.html)" if linked else aim.step
+            cells = [where, section["kind"], str(section["images"]), aim.says]
             lines.append(f"| {' | '.join([*cells, *earlier, shown(figure), verdict(aim, figure['value'])])} |")
     for name, report in reports.items():
         if count := failed_in(report):
@@ -369,11 +370,12 @@ def summary(reports, quick, beside=None):
             lines += ["", f"## {name}: {says}", ""]
             text = [[shown(cell) if isinstance(cell, dict) else str(cell) for cell in row] for row in table]
             lines += [f"| {' | '.join(row)} |" for row in (text[0], ["---"] * len(text[0]), *text[1:])]
-    lines += ["", "## Films", "", "| step | films | patients | sha256 of the list | sha256 of the pictures |", "|---|---|---|---|---|"]
+    lines += ["", "## Films", "", "| step | films | patients | sha256 of the list | of the pictures | of the model | made |", "|---|---|---|---|---|---|---|"]
     for name, report in reports.items():
         data = report["data"]
         patients = "1, poses counted apart" if name == "held-out-ct" else data["patients"]
-        lines.append(f"| {name} | {data['images']} | {patients} | `{data['sha256'][:16]}` | `{data.get('picturesSha256', '')[:16]}` |")
+        model, made = report["models"][0]["sha256"][:16], report["madeAt"][:16]
+        lines.append(f"| {name} | {data['images']} | {patients} | `{data['sha256'][:16]}` | `{data.get('picturesSha256', '')[:16]}` | `{model}` | {made} |")
     missing = [step for step in dict.fromkeys(aim.step for aim in AIMS) if step not in reports]
     if missing:
         lines += ["", f"Not run, or not finished: {', '.join(missing)}."]
@@ -401,19 +403,26 @@ def main():
     arguments.add_argument("--fractures", type=Path, help="manifest of other films for system 2")
     arguments.add_argument("--again", action="store_true", help="also steps of which nothing has changed")
     arguments.add_argument("--beside", type=Path, help="the folder of an earlier run: its figures stand beside these")
+    arguments.add_argument("--copy", type=Path, help="writes the summary there too, without links to the pages")
     arguments.add_argument("--all-foreign", action="store_true", help="also films that the gate may be trained on")
     options = arguments.parse_args()
     options.out = options.out.resolve()
     options.out.mkdir(parents=True, exist_ok=True)
     beside = reports_in(options.beside) if options.beside else None
-    reports = {}
+    # Steps that are not asked for now stand as they were measured; when, and with which weights, is told.
+    order = list(dict.fromkeys(aim.step for aim in AIMS))
+    reports = {name: report for name, report in reports_in(options.out).items() if name in order}
     for step in steps_of(options):
+        reports.pop(step.name, None)
         report = run(step, options)
         if report:
             reports[step.name] = report
+            reports = {name: reports[name] for name in order if name in reports}
             # Written after each step: a long run can be looked at while it goes on.
             (options.out / "summary.md").write_text(summary(reports, options.quick, beside))
     print(summary(reports, options.quick, beside))
+    if options.copy:
+        options.copy.write_text(summary(reports, options.quick, beside, linked=False))
 
 
 if __name__ == "__main__":
