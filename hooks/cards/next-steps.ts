@@ -9,6 +9,7 @@ import {
   type Suggestion,
 } from '../../src/kit/hook.ts';
 import { suspicionWords } from './headline.ts';
+import { dayOf } from './words.ts';
 
 type Step = 'flexion-extension' | 'bone-density' | 'lumbar-mr' | 'thoracic-mr';
 
@@ -179,6 +180,12 @@ function nextStep(
   const standing =
     finding.verdict.kind === 'confirmed' ? 'finding confirmed by a reader' : 'AI finding, not yet reviewed';
   const reason = `${suspicionWords(finding)} (${standing})`;
+  const last = (reports ?? [])
+    .filter((report) => reportsOn(step, report))
+    .map(whenDone)
+    .filter((time) => time !== undefined)
+    .toSorted()
+    .at(-1);
   const request: ServiceRequest = {
     resourceType: 'ServiceRequest',
     // A proposal has no authority to act (R4 request-intent): whoever accepts makes an order of it, or not.
@@ -192,7 +199,7 @@ function nextStep(
   const label = `Draft an order: ${text} (${standing})`;
   return {
     step,
-    says: `${text}: ${why}; no ${reports === undefined ? 'order or study' : 'order, study or radiology report'} of the last ${Math.round(goodForDays / 30.4)} months was found${reports === undefined ? ' (reports could not be looked into)' : ''}.`,
+    says: `${text}: ${why}; no ${reports === undefined ? 'order or study' : 'order, study or radiology report'} of the last ${Math.round(goodForDays / 30.4)} months was found${last === undefined ? '' : `; the last report is of ${dayOf(last)}`}${reports === undefined ? ' (reports could not be looked into)' : ''}.`,
     suggestion: {
       label,
       actions: [

@@ -413,6 +413,8 @@ describe('a next step', () => {
     expect(await steps({ code: { text: 'XR knee flexion' } })).toBe(1);
     expect(await steps({ ...title, status: 'cancelled' })).toBe(1);
     expect(await steps({ ...title, effectiveDateTime: '2020-01-01' })).toBe(1);
+    const [card] = await cardsOf(patient, reported({ ...title, effectiveDateTime: '2020-01-01' }));
+    expect(card!.detail).toContain('of the last 12 months was found; the last report is of 1 Jan 2020.');
     expect(await steps({ code: { text: 'XR lumbar spine' }, conclusion: 'Flexion and extension advised.' })).toBe(1);
   });
 
