@@ -49,8 +49,11 @@ class Films(CalibrationDataReader):
         return next(self.feeds, None)
 
 
-def quantise(path, films):
-    """Replace a float graph by one whose convolutions take and give eight bits, weights by output channel."""
+def quantise(path, films, whole=()):
+    """Replace a float graph by one whose convolutions take and give eight bits, weights by output channel.
+
+    `whole` names nets that stay in float altogether."""
+    kept = FLOAT + tuple(f"/{net}/" for net in whole)
     logging.getLogger().setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
@@ -59,7 +62,7 @@ def quantise(path, films):
         chosen = [
             node.name
             for node in nodes
-            if node.op_type in ("Conv", "Relu") and node.name.startswith(NETS) and not node.name.startswith(FLOAT)
+            if node.op_type in ("Conv", "Relu") and node.name.startswith(NETS) and not node.name.startswith(kept)
         ]
         quantize_static(
             str(prepared),

@@ -50,8 +50,8 @@ def load_reader(checkpoints, refinement, referee=None, **options):
 OUTPUTS = ("landmarks", "levels", "apart")
 
 
-def write(reader, path, films=None):
-    """`films`: normalised canvases; with them, most convolutions are computed in eight bits."""
+def write(reader, path, films=None, whole=()):
+    """`films`: normalised canvases; with them, most convolutions are computed in eight bits, but for nets in `whole`."""
     example = torch.randn(2, 1, *INPUT)
     torch.onnx.export(
         reader,
@@ -65,7 +65,7 @@ def write(reader, path, films=None):
     )
     compare(path, reader, "fp32")
     if films is not None:
-        quantise(path, films)
+        quantise(path, films, whole)
     halve_weights(path)
     if films is None:
         compare(path, reader, "fp16")
@@ -185,6 +185,9 @@ def main():
     arguments.add_argument(
         "--calibrate", type=Path, metavar="DATA", help="data sets whose real training films help to set int8's ranges"
     )
+    arguments.add_argument(
+        "--float", nargs="*", choices=("coarse", "fine", "referee"), default=(), help="nets that --int8 leaves as they are"
+    )
     arguments.add_argument("--corners", type=Path, default=Path(__file__).with_name("real-corners.json"))
     options = arguments.parse_args()
     if options.calibrate and not options.int8:
@@ -194,7 +197,7 @@ def main():
     torch.set_num_threads(1)
     films = calibration_films(INPUT, options.corners, options.calibrate) if options.int8 else None
     reader = load_reader(options.coarse, options.refine, options.referee, temperature=options.temperature)
-    write(reader, options.out, films)
+    write(reader, options.out, films, options.float)
     text = json.dumps(describe(), indent=2) + "\n"
     Path(__file__).with_name("landmarks.json").write_text(text)
 
