@@ -210,6 +210,7 @@ def main():
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--model", type=Path, default=HERE.parents[1] / "models" / "lumbar-landmarks" / "model.onnx")
     arguments.add_argument("--films", type=int, default=400, help="phantoms per list")
+    arguments.add_argument("--validation", type=int, default=400, help="phantoms that the gate is chosen on")
     arguments.add_argument("--kept", type=Path, help="a folder for the phantoms, drawn once for several evaluations")
     arguments.add_argument("--corners", type=Path, help="corners of real lateral films of xr-parts")
     arguments.add_argument("--without-real-validation", action="store_true", help="leave spine-xr-val alone")
@@ -220,8 +221,8 @@ def main():
     reader, generator = FilmReader(options.model), generator_hash()
     print(f"model sha256 {reader.sha256}\ngenerator sha256 {generator}", flush=True)
     if options.choose:
-        rows = read_phantoms(options.model, "validation", VALIDATION, options.films, kept=options.kept)
-        rows += read_phantoms(options.model, "severe", VALIDATION, options.films // 3, kept=options.kept)
+        rows = read_phantoms(options.model, "validation", VALIDATION, options.validation, kept=options.kept)
+        rows += read_phantoms(options.model, "severe", VALIDATION, 3 * options.validation // 10, kept=options.kept)
         stop = list(signals_of(reader, [path for _, path, _ in negatives(options.data, "choose")]))
         limits = operating_points.choose(rows, stop)
         operating_points.write(

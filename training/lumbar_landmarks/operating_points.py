@@ -22,7 +22,7 @@ REFUSED_OF_WELL_READ = 0.02
 IMPORTANCE = {"well": 1.0, "wrong": 0.8, "poor": 0.2, "negative": 0.3}
 SHRINK = 0.02  # of squared weights
 FURTHEST = 6.0  # excess beyond this many times the well-read films' own counts as this while fitting
-ALONE = 1.25  # a signal this much further from the usual than on any well-read film refuses by itself
+ALONE = 2.0  # a signal this much further from the usual than on any well-read film refuses by itself
 LEVEL_DOUBT = 0.2  # and so does this: names that one film in five would have wrong are no names
 
 

@@ -15,12 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..phantoms.generator import render
 from ..phantoms.geometry import BODY, COUNTED, INDEX, LANDMARKS, LUMBAR, lower_plate
 from . import gate
 from .operating_points import WELL_READ_MM
-from .readings import SEEDS, VALIDATION
-from .reader import INPUT, FilmReader
+from .reader import FilmReader
+from .readings import VALIDATION, drawn
 
 HERE = Path(__file__).parent
 PACK = HERE.parents[1] / "models" / "lumbar-landmarks"
@@ -52,10 +51,10 @@ def variance(measure, points, covariance, step=0.05):
     return total
 
 
-def variance_scale(reader, films, limits):
+def variance_scale(reader, films, limits, kept=None):
     squared = {"slip": [], "height": []}
     for index in range(films):
-        film = render(SEEDS["validation"] + index, VALIDATION[index % len(VALIDATION)], *INPUT)
+        film = drawn("validation", VALIDATION, index, kept)
         reading = reader.read(film.image)
         if gate.refused(gate.signals(reading, film.image.shape), limits):
             continue
@@ -79,6 +78,7 @@ def variance_scale(reader, films, limits):
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--films", type=int, default=120)
+    arguments.add_argument("--kept", type=Path, help="where the evaluation kept its phantoms")
     arguments.add_argument("--version", help="of the pack; new weights need a new one once a version has been released")
     options = arguments.parse_args()
     weights = PACK / "model.onnx"
@@ -98,7 +98,7 @@ def main():
         "madeOut": {"bodyMass": 0.5},
         "varianceScale": {
             "corner": points["spreadScale"],
-            **variance_scale(FilmReader(weights), options.films, limits),
+            **variance_scale(FilmReader(weights), options.films, limits, options.kept),
         },
     }
     manifest["input"]["preprocess"] = [
