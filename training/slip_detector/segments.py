@@ -73,13 +73,14 @@ class Segment:
 
 
 def segments_in_view(points, size):
-    """Every segment whose deciding corners lie on the film, with its box and its slip."""
+    """Every segment whose deciding corners lie on the film, and none behind the blades, with its box and its slip."""
     height, width = size
+    known = np.isfinite(points).all(-1)
     inside = ((points >= 0) & (points <= [width - 1, height - 1])).all(-1)
     found = offsets(points)
     direction = slipped(found)
     return [
         Segment(name, box_of(points, index, size), int(direction[index]), float(found[index]))
         for index, name in enumerate(SEGMENTS)
-        if inside[deciding(index)].all()
+        if inside[deciding(index)].all() and known[corners_around(index)].all()
     ]
