@@ -52,9 +52,9 @@ export const recordQueries = {
   boneDensity: search('38268-9'),
   lumbarMr: search('24968-0'),
   thoracicMr: search('24980-5'),
-  // By section, not by code: a densitometry has many codes, and a report from elsewhere often none but its title.
+  // By section, not by code: a densitometry has many codes, and a report from elsewhere often none but its title. US Core files by LP29684-5.
   imagingReports: ifAvailable(
-    'DiagnosticReport?patient={{context.patientId}}&category=http://terminology.hl7.org/CodeSystem/v2-0074|RAD&_sort=-date&_count=50',
+    'DiagnosticReport?patient={{context.patientId}}&category=http://terminology.hl7.org/CodeSystem/v2-0074|RAD,http://loinc.org|LP29684-5&_sort=-date&_count=50',
   ),
 } as const;
 
@@ -144,7 +144,8 @@ const ofSpine = /spine|spinal|lumb|thorac|dorsal|lws|bws|wirbel/i;
 const named: Readonly<Record<Step, (words: string) => boolean>> = {
   'flexion-extension': (words) =>
     /\b(flex\w*|ext(en[sz]ion)?|functional|funktionsaufnahme\w*|bending|dynamic)\b/i.test(words),
-  'bone-density': (words) => /\b(dxa|dexa|bone densi\w*|densitomet\w*|osteodensi\w*)\b/i.test(words),
+  'bone-density': (words) =>
+    /\b(dxa|dexa|bone (mineral )?densi\w*|densitomet\w*|osteodensi\w*|knochendicht\w*)\b/i.test(words),
   'lumbar-mr': (words) => ofSpine.test(words),
   'thoracic-mr': (words) => ofSpine.test(words),
 };

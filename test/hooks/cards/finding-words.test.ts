@@ -201,7 +201,8 @@ describe('the next step', () => {
       state: { kind: 'pending' as const },
     };
     const measured = { patient, studies: [dxa], onRecord: onRecord(nothing), now };
-    expect(nextSteps([as(fracture('1'))], measured)).toEqual([]);
+    for (const description of [dxa.description, 'Bone mineral density', 'Osteodensitometrie', 'Knochendichtemessung'])
+      expect(nextSteps([as(fracture('1'))], { ...measured, studies: [{ ...dxa, description }] })).toEqual([]);
     expect(
       nextSteps([as(fracture('1'))], { ...measured, studies: [{ ...dxa, startedAt: '2020-12-01T10:00:00' }] }),
     ).toHaveLength(1);
