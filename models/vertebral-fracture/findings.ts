@@ -10,7 +10,7 @@ import type {
   OvfClass,
 } from '../../src/kit/model-pack.ts';
 import { cornersOf, outlineOf, type Body, type BodyLevel, type Output } from '../lumbar-landmarks/corners.ts';
-import { genantGrade, heightLines, type HeightLoss } from '../lumbar-landmarks/heights.ts';
+import { genantGrade, heightLines, type HeightLoss, type Hollow } from '../lumbar-landmarks/heights.ts';
 import { classes, type Judged } from './linear-model.ts';
 import manifest from './manifest.json' with { type: 'json' };
 
@@ -33,11 +33,15 @@ export type Seen = {
   readonly body: Body;
   readonly judged: Judged;
   readonly loss: HeightLoss | undefined;
+  readonly hollow: Hollow;
   readonly explanation: FindingExplanation;
   readonly heatmap: readonly OverlayShape[];
 };
 
-export function judgedFinding(output: Output, { level, body, judged, loss, explanation, heatmap }: Seen): FindingDraft {
+export function judgedFinding(
+  output: Output,
+  { level, body, judged, loss, hollow, explanation, heatmap }: Seen,
+): FindingDraft {
   const { sopUid, frame } = output;
   const ovf = classes[judged.leading] as OvfClass;
   const genant = loss && genantGrade(loss.worst.value);
@@ -45,13 +49,14 @@ export function judgedFinding(output: Output, { level, body, judged, loss, expla
     { scale: 'OVF class', value: ovf, definition },
     ...(genant === undefined ? [] : [{ scale: 'Genant', value: genant } as const]),
   ];
-  const measurements: Measurement[] = loss === undefined ? [] : [loss.worst, loss.anterior, loss.posterior];
+  const between = loss?.middle === undefined ? [] : [loss.middle];
+  const measurements: Measurement[] = loss === undefined ? [] : [loss.worst, loss.anterior, ...between, loss.posterior];
   const finding = { ...about(level), measurements };
   const outline: OverlayShape = { kind: 'polygon', points: outlineOf(body), label: level };
   const plain = { sopUid, frame, shapes: [outline] };
   const lost = loss === undefined ? 'height not measured' : inWords(loss.worst.value);
   const called = Number(ovf) >= Number(detectedFrom);
-  const shapes = [outline, ...heightLines(body, level, loss), ...cornerPoints(output, body, level), ...heatmap];
+  const shapes = [outline, ...heightLines(body, level, loss, hollow), ...cornerPoints(output, body, level), ...heatmap];
   if (called && mayHaveLostHeight(loss)) {
     return {
       ...finding,
@@ -77,7 +82,7 @@ export function judgedFinding(output: Output, { level, body, judged, loss, expla
       ...finding,
       result: { kind: 'measured', grades },
       summary: `${level} is lower than usual (${lost}, Genant ${genant}), though no fracture is suspected from its look`,
-      evidence: { ...plain, shapes: [outline, ...heightLines(body, level, loss)] },
+      evidence: { ...plain, shapes: [outline, ...heightLines(body, level, loss, hollow)] },
       explanation,
     };
   }
@@ -91,12 +96,15 @@ export function judgedFinding(output: Output, { level, body, judged, loss, expla
 
 /**
  * A fracture is a loss of height (Genant: a fifth); a crop that looks like one, of a body that has certainly lost less,
- * is more often a film unlike the drawings. Where nothing could be measured, the look decides.
+ * is more often a film unlike the drawings. Where nothing could be measured, the look decides. What the network says
+ * between the walls errs more than the walls' corners, so it must itself reach a fifth.
  */
-const mayHaveLostHeight = (loss: HeightLoss | undefined): boolean => {
-  const most = loss?.worst.interval?.[1];
-  return most === undefined || most >= manifest.operatingPoints.suspicion.leastLossPercent;
-};
+function mayHaveLostHeight(loss: HeightLoss | undefined): boolean {
+  if (loss === undefined) return true;
+  const least = manifest.operatingPoints.suspicion.leastLossPercent;
+  const walls = [loss.anterior, loss.posterior].map(({ value, interval }) => interval?.[1] ?? value);
+  return Math.max(...walls) >= least || (loss.middle?.value ?? 0) >= least;
+}
 
 function cornerPoints({ manifest: { operatingPoints } }: Output, body: Body, level: BodyLevel): OverlayShape[] {
   const names = ['posterior inferior', 'anterior inferior', 'anterior superior', 'posterior superior'];

@@ -1,4 +1,5 @@
 /** The linear model on chosen features, as training/vertebral_fracture writes it: z-scores, class scores, and what each feature adds. */
+import type { Hollow } from '../lumbar-landmarks/heights.ts';
 import model from './model.json' with { type: 'json' };
 
 export type ChosenFeature = (typeof model.features)[number];
@@ -38,6 +39,13 @@ export function judge(values: readonly number[]): Judged {
     1 - probabilities[0]! < model.thresholds.anyFracture ? 0 : 1 + fractured.indexOf(Math.max(...fractured));
   const meanSquare = zScores.reduce((sum, z) => sum + z * z, 0) / zScores.length;
   return { probabilities, zScores, leading, isLikeTrainingData: meanSquare <= model.likeness.mostMeanSquaredZ };
+}
+
+/** Share of a body's height that is missing at its middle, from everything the network saw. */
+export function hollowOf(deep: Float32Array): Hollow {
+  const { weights, intercept, usual, sd, deep: beyond } = model.hollow;
+  const share = weights.reduce((sum, weight, index) => sum + weight * deep[index]!, intercept);
+  return { share, usual, standardDeviation: share > beyond.from ? beyond.sd : sd };
 }
 
 /** How much more a feature's coefficient speaks for a class than for the mean of the others. */

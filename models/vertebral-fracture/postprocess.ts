@@ -17,7 +17,7 @@ import { isMadeOut, refusalOf } from '../lumbar-landmarks/gate.ts';
 import { heightLossOf, isWhole } from '../lumbar-landmarks/heights.ts';
 import landmarksManifest from '../lumbar-landmarks/manifest.json' with { type: 'json' };
 import { judgedFinding, notJudged, scaled } from './findings.ts';
-import { classes } from './linear-model.ts';
+import { classes, hollowOf } from './linear-model.ts';
 import { cropsTensor, cut, explanationOf, heatmapOf, judged, type Cut } from './look.ts';
 import manifest from './manifest.json' with { type: 'json' };
 
@@ -54,15 +54,18 @@ export default defineChain(manifest, {
     const findings = looks.map(({ level, body, taken, refused }): FindingDraft => {
       if (taken === undefined) return refused!;
       const item = cuts.indexOf(taken);
-      const one = judged(taken, features.data.subarray(item * width, (item + 1) * width));
+      const deep = features.data.subarray(item * width, (item + 1) * width);
+      const one = judged(taken, deep);
       if (!one.isLikeTrainingData)
         return notJudged(level, 'unlike-training-data', 'does not look like any vertebra this model was trained on');
       for (const [index, name] of classes.entries()) scores[`OVF class@${level}=${name}`] = one.probabilities[index]!;
+      const hollow = hollowOf(deep);
       return judgedFinding(output, {
         level,
         body,
         judged: one,
-        loss: heightLossOf(output, spine, level),
+        loss: heightLossOf(output, spine, level, hollow),
+        hollow,
         explanation: explanationOf(one, manifest.settings.definition),
         heatmap: heatmapOf(taken, one, maps, item),
       });

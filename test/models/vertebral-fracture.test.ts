@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { PNG } from 'pngjs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { chosen, classes, contributions, deepWeights, judge } from '../../models/vertebral-fracture/linear-model.ts';
+import {
+  chosen,
+  classes,
+  contributions,
+  deepWeights,
+  hollowOf,
+  judge,
+} from '../../models/vertebral-fracture/linear-model.ts';
 import { cropsTensor, cut, explanationOf, heatmapOf, judged, type Cut } from '../../models/vertebral-fracture/look.ts';
 import { decoderPool } from '../../src/dicom/decoder-pool.ts';
 import type { FindingDraft } from '../../src/domain/finding.ts';
@@ -29,6 +36,7 @@ type Case = {
   readonly radiomics: Readonly<Record<string, number>>;
   readonly deep: Readonly<Record<string, number>>;
   readonly probability: readonly number[];
+  readonly hollow: number;
   readonly unlikeness: number;
 };
 const { cases } = JSON.parse(readFileSync(join(fixtures, 'cases.json'), 'utf8')) as { readonly cases: readonly Case[] };
@@ -78,6 +86,7 @@ describe('the pack’s own code gives the training code’s chances to a ten-tho
     const { probabilities, zScores } = judged(cuts[index]!, deepOf(index));
     for (const [at, value] of one.probability.entries())
       expect(Math.abs(probabilities[at]! - value)).toBeLessThan(1e-4);
+    expect(Math.abs(hollowOf(deepOf(index)).share - one.hollow)).toBeLessThan(1e-4);
     const meanSquare = zScores.reduce((sum, z) => sum + z * z, 0) / zScores.length;
     expect(relative(meanSquare, one.unlikeness)).toBeLessThan(1e-3);
   });
@@ -178,18 +187,22 @@ describe('whole films, on the real networks', () => {
     expect(l1!.measurements.map(({ quantity }) => quantity)).toEqual([
       'height-loss',
       'anterior-height-loss',
+      'middle-height-loss',
       'posterior-height-loss',
     ]);
-    const [loss] = l1!.measurements;
+    const [loss, ...places] = l1!.measurements;
     expect(loss!.interval![0]).toBeLessThan(loss!.value);
+    expect(loss!.value).toBe(Math.max(...places.map(({ value }) => value)));
     expect(l1!.explanation!.bars.length).toBeGreaterThanOrEqual(1);
     const kinds = l1!.evidence!.shapes.map(({ kind, label }) => `${kind} ${label}`);
     expect(kinds).toEqual(
       expect.arrayContaining([
         'polygon L1',
         'line L1 anterior height',
+        'line L1 middle height',
         'line L1 posterior height',
         'line usual anterior height of L1',
+        'line usual middle height of L1',
         'line usual posterior height of L1',
       ]),
     );

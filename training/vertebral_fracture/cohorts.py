@@ -46,12 +46,12 @@ class Cohort:
 
 
 COHORTS = {
-    "train": Cohort("ABDV", 2_000_000, 360, 0.66),
+    "train": Cohort("ABDV", 2_000_000, 520, 0.66),
     "internal": Cohort("ABD", 7_300_000, 80, 0.66),
     "external": Cohort("C", 8_600_000, 120, 0.66),
     "prospective": Cohort("ABD", 8_400_000, 60, 0.3, other_exposure=True),
     "deformed-ct": Cohort("V", 8_900_000, 120, 0.0),
-    # `external` is looked at while things are settled; this list is read once, afterwards.
+    # `external` is looked at while things are settled; by this list nothing is.
     "external-once": Cohort("C", 8_750_000, 160, 0.66),
 }
 TUNING = {"tuning": Cohort("ABDV", 3_000_000, 240, 1.0, crowded=True)}

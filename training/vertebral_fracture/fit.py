@@ -37,6 +37,13 @@ class Table:
     columns: dict
     identity: dict
 
+    def only(self, rows):
+        return Table(
+            self.classes[rows], self.patients[rows], self.radiomics[rows], self.heights[rows],
+            {key: values[rows] for key, values in self.deep.items()},
+            {key: values[rows] for key, values in self.columns.items()}, self.identity,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -56,7 +63,8 @@ class Fitted:
         return power / power.sum(1, keepdims=True)
 
 
-def tables(folder, backbones):
+def tables(folder, backbones, versions):
+    """Of the training cohort only vertebrae of the generators named; of the others all."""
     out, names = {}, None
     for name in cohorts.COHORTS:
         if not any(Path(folder).glob(f"{name}-[0-9]*.npz")):
@@ -66,10 +74,25 @@ def tables(folder, backbones):
         radiomics = features.radiomics_for(folder, name, columns, identity)
         deep = {key: features.deep_for(folder, name, columns, identity, path) for key, path in backbones.items()}
         names = radiomics["names"].tolist()
-        out[name] = Table(
+        everything = Table(
             columns["class"].astype(int), columns["patient"], radiomics["values"], columns["heights"], deep, columns, identity
         )
+        if name != "train":
+            out[name] = everything
+            continue
+        trained = np.isin(columns["version"], list(versions))
+        out[name] = everything.only(trained)
+        if not trained.all():  # bodies of the other broken CT, which then nothing is fitted on either
+            out["deformed-ct-2"] = everything.only(~trained)
     return out, names
+
+
+def deep_of(folder, name, backbone):
+    """Features of another backbone; `deformed-ct-2` lies in the training cohort's files."""
+    stored = "train" if name == "deformed-ct-2" else name
+    columns, identity = cohorts.load(folder, stored)
+    deep = features.deep_for(folder, stored, columns, identity, backbone)
+    return deep[np.isin(columns["version"], list("V"))] if stored != name else deep
 
 
 def found_later(found):
@@ -207,7 +230,7 @@ def earlier_pack(folder, cohorts_folder, found, radiomics_names, model, ship):
     print("\nthe earlier pack on the same vertebrae: SYNTHETIC")
     for name in found_later(found):
         table = found[name]
-        deep = features.deep_for(cohorts_folder, name, table.columns, table.identity, folder / "backbone.onnx")
+        deep = deep_of(cohorts_folder, name, folder / "backbone.onnx")
         columns = [
             deep[:, int(f["name"])] if f["source"] == "deep" else table.radiomics[:, radiomics_names.index(f["name"])]
             for f in old["features"]
@@ -291,13 +314,14 @@ def main():
     arguments.add_argument("--model", type=Path, help="model.json")
     arguments.add_argument("--report", type=Path)
     arguments.add_argument("--earlier", type=Path, help="folder of an older pack, to be held against")
+    arguments.add_argument("--versions", default="ABD", help="generators to train on; V, a broken CT, made it worse on another CT")
     arguments.add_argument("--quick", action="store_true", help="only the model that ships")
     options = arguments.parse_args()
     began = time.time()
     backbones = dict(pair.split("=", 1) for pair in options.backbone)
     if options.quick:
         backbones = {options.ship: backbones[options.ship]}
-    found, radiomics_names = tables(options.folder, backbones)
+    found, radiomics_names = tables(options.folder, backbones, options.versions)
     train = found["train"]
     values = matrix(train, "fused", options.ship)
     names = names_of(radiomics_names, train.deep[options.ship].shape[1])
@@ -329,9 +353,9 @@ def main():
         sensitivity, false = share(any_fracture, table.classes > 0), share(any_fracture, table.classes == 0)
         report["cohorts"][name]["atThreshold"] = {"sensitivity": sensitivity, "falsePositives": false}
         print(f"  suspected at {threshold:.3f}: sensitivity {sensitivity:.3f}, of intact ones {false:.3f}")
-    hollow = middle.fit(train, found["external"], options.ship)
-    print(f"\nhollow between the walls: SYNTHETIC; intact bodies {100 * hollow.usual:.1f} (sd {100 * hollow.usual_sd:.1f}) % of the height, error sd {100 * hollow.sd:.1f}")
-    report["hollow"] = {"usual": hollow.usual, "usualSd": hollow.usual_sd, "sd": hollow.sd, "cohorts": {}}
+    hollow = middle.fit([train, found["external"]], options.ship, backbones[options.ship])
+    print(f"\nhollow between the walls: SYNTHETIC; intact bodies {100 * hollow.usual:.1f} (sd {100 * hollow.usual_sd:.1f}) % of the height, error sd {100 * hollow.sd:.1f}, where one is said {100 * hollow.deep_sd:.1f}")
+    report["hollow"] = {"usual": hollow.usual, "usualSd": hollow.usual_sd, "sd": hollow.sd, "deepSd": hollow.deep_sd, "cohorts": {}}
     for name in found_later(found):
         report["hollow"]["cohorts"][name] = middle.report(hollow, found[name], options.ship)
         middle.printed(name, report["hollow"]["cohorts"][name])

@@ -11,6 +11,7 @@ vertebrae are of seeds that no cohort has, so that features are chosen, and mode
 
 import argparse
 import io
+import json
 import time
 from pathlib import Path
 
@@ -101,6 +102,7 @@ def main():
     arguments.add_argument("out", type=Path)
     arguments.add_argument("--minutes", type=float, default=2, help="of the processor, after the frozen part's looks")
     arguments.add_argument("--looks", type=int, default=3, help="disturbed copies of each crop")
+    arguments.add_argument("--versions", default="ABD", help="generators whose vertebrae are shown")
     arguments.add_argument("--batch", type=int, default=32)
     arguments.add_argument("--rate", type=float, default=1.5e-3)
     options = arguments.parse_args()
@@ -117,6 +119,7 @@ def main():
         options.out / f"looks_{identity['list'][:10]}_{options.looks}.npz",
         lambda: {"maps": looks(columns["crop"], net, options.looks, rng)},
     )["maps"]
+    shown_rows = np.flatnonzero(np.tile(np.isin(columns["version"], list(options.versions)), options.looks))
     kinds, hollow = np.tile(kinds, options.looks), np.tile(columns["hollow"], options.looks).astype(np.float32)
     model = Tuned(net).to(memory_format=torch.channels_last).eval()  # eval: normalisations keep their statistics
     optimizer = torch.optim.AdamW(
@@ -132,7 +135,7 @@ def main():
         spent, step = state["spent"], state["step"]
     average = {name: value.clone() for name, value in (state["average"] if step else model.state_dict()).items()}
     rng = np.random.default_rng([20261121, step])
-    chance = 1 / np.bincount(kinds)[kinds]
+    chance = 1 / np.bincount(kinds[shown_rows])[kinds[shown_rows]]
     chance /= chance.sum()
     began, saved, shown, seen = time.process_time() - spent, time.time(), time.time(), []
 
@@ -147,7 +150,7 @@ def main():
         for group in optimizer.param_groups:
             warm, fall = min(1, (step + 1) / 20), 0.5 * (1 + np.cos(np.pi * share)) + 0.01
             group["lr"] = float(options.rate * group["scale"] * warm * fall)
-        rows = rng.choice(len(kinds), options.batch, p=chance)
+        rows = rng.choice(shown_rows, options.batch, p=chance)
         x = torch.from_numpy(seen_by[rows].astype(np.float32)).contiguous(memory_format=torch.channels_last)
         logits, depth = model(x)
         wanted = torch.from_numpy(hollow[rows])
@@ -172,6 +175,9 @@ def main():
     save()
     model.load_state_dict(average)
     write(net.eval(), options.out / "backbone.onnx")
+    weights = model.hollow.weight.detach().numpy()[0].astype(float) / HOLLOW_SCALE
+    told = {"weights": weights.tolist(), "intercept": model.hollow.bias.item() / HOLLOW_SCALE}
+    (options.out / "hollow.json").write_text(json.dumps(told) + "\n")
 
 
 if __name__ == "__main__":
