@@ -15,6 +15,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 5_000,
     reportCompressedSize: false,
+    // Where a slow machine's build spends its time is nothing for whoever starts the demo.
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
   resolve: {
     alias: [

@@ -2,8 +2,11 @@
 import { longestReason } from '../../src/viewer-api/contract.ts';
 import { element } from './element.ts';
 
+const notThere: Readonly<Record<string, string>> = {
+  spondylolisthesis: 'No slip at this level',
+  'vertebral-fracture': 'No fracture of this vertebra',
+};
 const reasons = [
-  'No slip at this level',
   'Wrong level',
   'Corners in the wrong place',
   'Rotated or poor image',
@@ -12,14 +15,14 @@ const reasons = [
 const other = 'Another reason';
 
 /** The reason, or undefined when the reader went back. */
-export function askReason(what: string): Promise<string | undefined> {
+export function askReason(what: string, concept: string): Promise<string | undefined> {
   const words = element('textarea', { id: 'reason-words', rows: 3, maxlength: longestReason - 60 });
   const fault = element('p', { class: 'fault', id: 'reason-fault', role: 'alert' });
-  const choice = (text: string, index: number) =>
+  const choice = (text: string) =>
     element(
       'label',
       { class: 'choice' },
-      element('input', { type: 'radio', name: 'reason', value: text, ...(index === 0 ? { autofocus: true } : {}) }),
+      element('input', { type: 'radio', name: 'reason', value: text }),
       element('span', {}, text),
     );
   const form = element(
@@ -31,7 +34,7 @@ export function askReason(what: string): Promise<string | undefined> {
       'fieldset',
       { 'aria-describedby': 'reason-fault' },
       element('legend', { class: 'unseen' }, 'Reason'),
-      ...[...reasons, other].map(choice),
+      ...[notThere[concept] ?? 'Not to be seen here', ...reasons, other].map(choice),
     ),
     element('label', { for: 'reason-words' }, 'In your words (needed for another reason)'),
     words,

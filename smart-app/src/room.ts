@@ -431,7 +431,7 @@ export async function openRoom(
   const reject = async () => {
     const chosen = item;
     if (chosen?.kind !== 'finding' || stateOf(chosen) !== 'open' || busy) return;
-    const reason = await askReason(headline(chosen));
+    const reason = await askReason(headline(chosen), chosen.finding.concept);
     if (reason !== undefined) await decide(() => service.giveVerdict(chosen.finding.id, { kind: 'rejected', reason }));
   };
 

@@ -124,6 +124,15 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('the app', () => {
       expect(said).toContain('3 more');
       expect(said).toMatch(/Everything else ?against ?\u22120\.42/);
     });
+
+    test('and asks whoever rejects it about a fracture, not about a slip', async () => {
+      await open(wedge);
+      await page.keyboard.press('r');
+      const first = page.locator('dialog[open] input').first();
+      await expect.poll(() => first.evaluate((input) => input === document.activeElement)).toBe(true);
+      expect(await first.inputValue()).toBe('No fracture of this vertebra');
+      expect(await words('dialog[open]')).not.toContain('slip');
+    });
   });
 
   test('says what the model was trained on and under which terms, one click away', async () => {
