@@ -219,6 +219,26 @@ describe('whole films, on the real networks', () => {
     });
   });
 
+  test('a body hollowed between whole walls is suspected by the height lost there, and its bar is drawn', async () => {
+    const { rows, columns, values } = film;
+    const { findings } = await read({ ...(await pictureOf('normal')), rows, columns, intensities: values });
+    const l4 = at(findings, 'L4');
+    const measured = (quantity: string) => l4.measurements.find((one) => one.quantity === quantity)!;
+    const [whole, between] = [measured('height-loss'), measured('middle-height-loss')];
+    expect(whole).toEqual({ ...between, quantity: 'height-loss' });
+    expect(between.value).toBeGreaterThanOrEqual(20);
+    for (const wall of ['anterior-height-loss', 'posterior-height-loss'])
+      expect(measured(wall).interval![1]).toBeLessThan(20);
+    expect(l4.result).toMatchObject({ kind: 'detected', grades: [{ value: '1' }, { scale: 'Genant', value: '2' }] });
+    const bar = (label: string) => {
+      const shape = l4.evidence!.shapes.find((one) => one.label === label);
+      if (shape?.kind !== 'line') throw new Error(`no line ${label}`);
+      return Math.hypot(shape.to[0] - shape.from[0], shape.to[1] - shape.from[1]);
+    };
+    expect(bar('L4 middle height')).toBeLessThan(0.85 * bar('L4 anterior height'));
+    expect(bar('L4 middle height') / bar('usual middle height of L4')).toBeCloseTo(1 - between.value / 100, 6);
+  });
+
   test('a film from the front is refused as a whole', async () => {
     const { findings } = await read(await pictureOf('wrong-view'));
     expect(findings).toMatchObject([
