@@ -112,8 +112,8 @@ Not for children, not for front views, not for films cut off above S1, not for a
 Three nets in one graph: a U-shaped one of 2.84 M parameters on the film and its mirror image at 384 x 256; a referee of
 0.87 M that looks at the four lowest discs and says which they are (the column is renamed when it is sure); and one of
 0.61 M on an upright crop around each vertebra. Between the first two, a column with one vertebra skipped or found twice
-is mended by its spacing. Where the sacrum is not seen, neither is done, and the levels count as uncertain. Most
-convolutions are computed in eight bits, the rest as fp32.
+is mended by its spacing. Where the sacrum is not seen, neither is done, and the levels count as uncertain.
+Referee and second stage are computed in eight bits, the first stage as fp32 (decision 0025).
 
 ## How well it reads real films
 
