@@ -36,8 +36,8 @@ USUAL_SPREAD = 5.0  # of a level's normal; what is beyond it raises the limit ba
 GRID = {
     # Normal spines scatter by 5 % whatever a film shows: however sure the corners are, nothing is called within that.
     "limit": np.arange(5.0, 16.01, 0.5),
-    # On phantoms less of the front does as well; on the 20 real films of validation single misread corners at the back
-    # then called three levels that the front contradicts.
+    # On phantoms less of the front does as well, but what a real film shows wrongly is most often a single corner at the
+    # back, which only the front contradicts.
     "frontShare": (0.5, 0.6),
     "deviations": (0.0, 0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5),
     "disagreement": (0.0, 0.15, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0),
