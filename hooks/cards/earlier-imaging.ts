@@ -33,17 +33,17 @@ export async function earlierImagingCards(
   patient: PatientId,
   orders: readonly ServiceRequest[],
   services: HookServices,
-  /** Where given, what may be ordered besides is suggested. */
-  chart?: WhatTheChartSays,
+  chart: WhatTheChartSays,
 ): Promise<Card[]> {
   const regions = [...new Set(orders.map(regionOfOrder))].filter((region) => region !== 'other');
   if (regions.length === 0) return [];
   const state = await chartStateOf(patient, services);
-  return regions.flatMap((region) => earlierImagingCard(region, state, services, chart && { patient, ...chart }) ?? []);
+  return regions.flatMap((region) => earlierImagingCard(region, state, services, { patient, ...chart }) ?? []);
 }
 
 export type WhatTheChartSays = {
-  readonly onRecord: OnRecord;
+  /** Where given, what may be ordered besides is suggested. */
+  readonly onRecord?: OnRecord;
   /** Nothing is suggested for what was seen on a child's film. */
   readonly isChilds: (study: StudyRecord) => boolean;
 };
@@ -59,7 +59,7 @@ function earlierImagingCard(
   region: BodyRegion,
   state: ChartState,
   services: HookServices,
-  ordering: ({ readonly patient: PatientId } & WhatTheChartSays) | undefined,
+  { patient, onRecord, ...chart }: { readonly patient: PatientId } & WhatTheChartSays,
 ): Card | undefined {
   const now = services.now();
   const sameStudies = state.studies
@@ -75,12 +75,12 @@ function earlierImagingCard(
     readings.flatMap((reading) => reading.findings.map(({ id }) => id)),
   );
   if (findings.length > 0 && findings.every((id) => state.dismissed.has(id))) return undefined;
-  const isChilds = ({ study }: Earlier): boolean => ordering?.isChilds(study) === true;
+  const isChilds = ({ study }: Earlier): boolean => chart.isChilds(study);
   const worth = relevant
     .filter((one) => !isChilds(one))
     .flatMap((one) => one.worth)
     .toSorted((a, b) => seriousnessOf(b) - seriousnessOf(a));
-  const steps = ordering === undefined ? [] : nextSteps(worth, { ...ordering, studies: state.studies, now });
+  const steps = onRecord === undefined ? [] : nextSteps(worth, { patient, onRecord, studies: state.studies, now });
   return services.card({
     about: {
       findings,

@@ -140,14 +140,19 @@ function isMissing(
   return !studies.some((study) => isOf(step, study) && isRecent(study.startedAt ?? study.announcedAt));
 }
 
-const ofSpine = /spine|spinal|lumb|thorac|dorsal|lws|bws|wirbel/i;
+const spine = /spine|spinal|lumb|thorac|dorsal|lws|bws|wirbel/i;
+const elsewhereOnIt = { lumbar: /cervic|hws|thorac|dorsal|bws/i, thoracic: /cervic|hws|lumb|lws/i };
+const parts = { lumbar: /lumb|lws/i, thoracic: /thorac|dorsal|bws/i };
+/** Of this part, or of the spine without a word of another part: a neck says nothing of a lumbar vertebra. */
+const ofSpine = (part: keyof typeof parts, words: string): boolean =>
+  parts[part].test(words) || (spine.test(words) && !elsewhereOnIt[part].test(words));
 const named: Readonly<Record<Step, (words: string) => boolean>> = {
   'flexion-extension': (words) =>
     /\b(flex\w*|ext(en[sz]ion)?|functional|funktionsaufnahme\w*|bending|dynamic)\b/i.test(words),
   'bone-density': (words) =>
     /\b(dxa|dexa|bone (mineral )?densi\w*|densitomet\w*|osteodensi\w*|knochendicht\w*)\b/i.test(words),
-  'lumbar-mr': (words) => ofSpine.test(words),
-  'thoracic-mr': (words) => ofSpine.test(words),
+  'lumbar-mr': (words) => ofSpine('lumbar', words),
+  'thoracic-mr': (words) => ofSpine('thoracic', words),
 };
 
 /** A study says what it is in its description, where it says it at all. */
@@ -164,7 +169,7 @@ function reportsOn(step: Step, report: DiagnosticReport): boolean {
   if (!named[step](words)) return false;
   return isMr(step)
     ? /\b(mri?|magnetic resonance|mrt|kernspin\w*)\b/i.test(words)
-    : step === 'bone-density' || ofSpine.test(words);
+    : step === 'bone-density' || ofSpine('lumbar', words);
 }
 
 const isMr = (step: Step): boolean => step === 'lumbar-mr' || step === 'thoracic-mr';

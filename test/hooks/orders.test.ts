@@ -177,6 +177,20 @@ describe('what may be ordered besides', () => {
 });
 
 describe('a signed imaging order', () => {
+  it('still says of an earlier film that it is a child’s, and is not taken with the chart of somebody else', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [slip('L4/L5', 18)], { startedAt: daysAgo(3) });
+    const signed = (birthDate: string, id: string = patient) =>
+      service.cards(
+        'wetread-order-sign',
+        { patientId: patient, draftOrders: drafts(lumbarFilm(patient)) },
+        { patient: { resourceType: 'Patient', id, birthDate } },
+      );
+    expect((await signed(daysAgo(15 * 365).slice(0, 10)))[0]!.detail).toContain('under 18');
+    expect((await signed('1960-02-01'))[0]!.detail).not.toContain('under 18');
+    await expect(signed('1960-02-01', newPatient())).rejects.toThrow(/^400 /);
+  });
+
   it('is remembered with its region and accession number, and others are not', async () => {
     const patient = newPatient();
     const acsn = { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/v2-0203', code: 'ACSN' }] };
