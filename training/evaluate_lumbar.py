@@ -349,7 +349,8 @@ def summary(reports, quick, beside=None, linked=True):
     lines = ["# Lumbar evaluation" + (", quick: a sample of each set" if quick else ""), ""]
     for model in {(m["name"], m["version"], m["sha256"]): m for r in reports.values() for m in r["models"]}.values():
         lines.append(f"- {model['name']} {model['version']}, sha256 `{model['sha256']}`")
-    lines += ["", "In brackets: 95 % interval (Wilson for shares, else bootstrap over patients) and count; n: films.", ""]
+    lines += ["", "Printed by `npm run evaluate:lumbar -- --data DATA --out OUT` (training/README.md); nothing in it is typed by hand.", ""]
+    lines += ["In brackets: 95 % interval (Wilson for shares, else bootstrap over patients) and count; n: films (of OVF classes: bodies).", ""]
     head = ["films", "kind", "n", "figure", *(["before"] if beside else []), "measured", "aim"]
     lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     before, now = measured(beside or {}), measured(reports)
