@@ -7,6 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
+TRAINED = Path(__file__).with_name("trained.md")  # how the weights came about: written by whoever trained them
 PHANTOM_ROWS = (
     ("levels right", "levelsRight", ""),
     ("corner error L1 to S1, mean", "cornerMeanMm", "mm"),
@@ -73,7 +74,7 @@ def negative_table(report):
     return "\n".join(lines)
 
 
-def card(report, extra):
+def card(report, trained):
     real, negatives, marked = report["real"], report["negatives"], report["marked"]
     aims = report["heldOutC"]["acceptedFilms"]
     reached = "reached" if aims["cornerMeanMm"]["value"] <= 1.2 else "not reached"
@@ -107,7 +108,7 @@ Not for children, not for front views, not for films cut off above S1, not for a
   declared; fracture and shoulder implant sets, CC BY 4.0; NIH ChestX-ray14, training part): to be sure of nothing on.
 - The tables that drive the geometry were measured on 30 label sets of real films. Whether those of the validation set
   below are among them is not recorded; its mean shapes may be known to the model, its pixels are not.
-{extra}
+{trained}
 
 Three nets in one graph: a U-shaped one of 2.84 M parameters on the film and its mirror image at 384 x 256; a referee of
 0.87 M that looks at the four lowest discs and says which they are (the column is renamed when it is sure); and one of
@@ -191,10 +192,8 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("evaluation", type=Path)
     arguments.add_argument("out", type=Path)
-    arguments.add_argument("--note", default="", help="a further line on the training run")
     options = arguments.parse_args()
-    extra = f"- {options.note}" if options.note else ""
-    options.out.write_text(card(json.loads(options.evaluation.read_text()), extra))
+    options.out.write_text(card(json.loads(options.evaluation.read_text()), TRAINED.read_text().strip()))
 
 
 if __name__ == "__main__":
