@@ -102,7 +102,6 @@ def main():
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     torch.manual_seed(0)
-    rng = np.random.default_rng(int(time.time()))
     net = CornerNet()
     checkpoint = options.out / "checkpoint.pt"
     spent, step = 0.0, 0
@@ -112,6 +111,7 @@ def main():
         spent, step = state["spent"], state["step"]
     elif options.warm_start:
         warm_start(net, options.warm_start)
+    rng = np.random.default_rng([0, step])  # another stretch after each resume, the same in each run
     net = net.to(memory_format=torch.channels_last).train()
     average = {key: value.clone() for key, value in (state["average"] if state else net.state_dict()).items()}
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-4)

@@ -126,12 +126,12 @@ def main():
     torch.manual_seed(0)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    rng = np.random.default_rng(int(time.time()))
     net, checkpoint = LevelNet(), options.out / "checkpoint.pt"
     state = torch.load(checkpoint, map_location="cpu", weights_only=False) if checkpoint.exists() else None
     if state:
         net.load_state_dict(state["net"])
     spent, step = (state["spent"], state["step"]) if state else (0.0, 0)
+    rng = np.random.default_rng([0, step])  # another stretch after each resume, the same in each run
     average = {key: value.clone() for key, value in (state["average"] if state else net.state_dict()).items()}
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-3)
     if state:

@@ -150,7 +150,6 @@ def main():
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     torch.manual_seed(0)
-    rng = np.random.default_rng(int(time.time()))
     net = RefineNet()
     checkpoint = options.out / "checkpoint.pt"
     state = torch.load(checkpoint, map_location="cpu", weights_only=False) if checkpoint.exists() else None
@@ -160,6 +159,7 @@ def main():
         net.load_state_dict(torch.load(options.warm_start, map_location="cpu", weights_only=False)["average"])
     net = net.to(memory_format=torch.channels_last).train()
     spent, step = (state["spent"], state["step"]) if state else (0.0, 0)
+    rng = np.random.default_rng([0, step])  # another stretch after each resume, the same in each run
     average = {key: value.clone() for key, value in (state["average"] if state else net.state_dict()).items()}
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-4)
     if state:
