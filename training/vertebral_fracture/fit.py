@@ -360,6 +360,7 @@ def main():
         report["hollow"]["cohorts"][name] = middle.report(hollow, found[name], options.ship)
         middle.printed(name, report["hollow"]["cohorts"][name])
     if options.model:
+        options.model.parent.mkdir(parents=True, exist_ok=True)
         options.model.write_text(json.dumps(written(model, names, values, identity, threshold, hollow), indent=1) + "\n")
     if options.earlier:
         report["earlier"] = earlier_pack(options.earlier, options.folder, found, radiomics_names, model, options.ship)
