@@ -60,7 +60,7 @@ def lumbar_landmarks(run):
     start = lambda name: ["--warm-start", out / name / "checkpoint.pt"]
     return {
         "project the CTs": ["phantoms.ct_tissue", *data, out / "ct.npz"],
-        "bend and project the CTs": ["phantoms.ct_volumes", *data, out / "volumes.npz"],
+        "bend and project the CTs": ["phantoms.ct_volumes", *data, out / "volumes.npz", "--poses", "160"],
         "films A and B": shards(one, 12000, 500_000, "AB"),
         "films T": shards(one, 6000, 300_000, "T", *ct),
         "first stage on phantoms": train([one], "coarse", 86, "--without-real"),

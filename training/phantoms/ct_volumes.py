@@ -7,6 +7,7 @@ beam through a patient who is turned and tilted a little, and each is deformed b
 """
 
 import argparse
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,20 +72,25 @@ def quads(corners):
 
 
 def draw_changes(corners, rng):
-    """Deformations from the highest level down, and what they were: fractures and slips by level."""
-    bodies, sacrum = quads(corners)
+    """What shall change on one film: fractures as (kind, loss of height) and slips, by level."""
+    bodies, _ = quads(corners)
     order = [level for level in LEVELS if level in bodies]
-    plates = {**bodies, "S1": sacrum}
     fractures, slips = {}, {}
     if rng.uniform() < 0.5:
-        for level in rng.choice(
-            [level for level in order[1:] if level in bodies], 1 + (rng.uniform() < 0.25), replace=False
-        ):
+        for level in rng.choice(order[1:], 1 + (rng.uniform() < 0.25), replace=False):
             kind = str(rng.choice(["wedge", "biconcave", "crush", "burst"], p=[0.34, 0.26, 0.2, 0.2]))
             fractures[str(level)] = (kind, float(rng.uniform(0.12, 0.5)))
     if rng.uniform() < 0.5:
         level = str(rng.choice([level for level in ("L2", "L3", "L4", "L5") if level in bodies]))
         slips[level] = float(rng.choice([-1, 1], p=[0.2, 0.8]) * np.clip(0.06 + rng.gamma(1.6, 0.07), 0.06, 0.4))
+    return fractures, slips
+
+
+def acts_of(corners, fractures, slips, rng):
+    """Deformations from the highest level down; without `slips` (None) no vertebra is moved on the next at all."""
+    bodies, sacrum = quads(corners)
+    order = [level for level in LEVELS if level in bodies]
+    plates = {**bodies, "S1": sacrum}
     acts = []
     for index, level in enumerate(order):
         below = plates[order[index + 1] if index + 1 < len(order) else "S1"]
@@ -94,9 +100,10 @@ def draw_changes(corners, rng):
             kind, loss = fractures[level]
             acts.append(fracture(quad, kind, loss, rng.uniform(1, 5) if kind == "burst" else 0.0, disc, rng))
         acts.append(bend(below, quad, np.radians(rng.normal(0, 2.5))))
-        depth = np.linalg.norm(below[2] - below[3])
-        acts.append(slip(below, quad, (slips.get(level, 0) + np.clip(rng.normal(0, 0.02), -0.04, 0.04)) * depth))
-    return acts, fractures, slips
+        if slips is not None:
+            depth = np.linalg.norm(below[2] - below[3])
+            acts.append(slip(below, quad, (slips.get(level, 0) + np.clip(rng.normal(0, 0.02), -0.04, 0.04)) * depth))
+    return acts
 
 
 def project(patient, acts, rng):
@@ -154,8 +161,6 @@ class DeformedProjections:
 
     @staticmethod
     def load(path):
-        import json
-
         with np.load(path) as stored:
             count = sum(key.startswith("soft") for key in stored.files)
             take = lambda key: [stored[f"{key}{i}"] for i in range(count)]
@@ -163,19 +168,27 @@ class DeformedProjections:
 
 
 def prepare(data, out, poses, seed=11):
-    import json
-
     rng = np.random.default_rng(seed)
     patients = [load_patient(data, name) for name in PATIENTS]
+
+    def films():
+        for number in range(poses):
+            patient = patients[number % len(patients)]
+            fractures, slips = draw_changes(patient.corners, rng)
+            yield project(patient, acts_of(patient.corners, fractures, slips, rng), rng), fractures, slips
+
+    store(out, films())
+
+
+def store(out, films):
+    """Projections with what was changed on each, as DeformedProjections loads them; returns the changes."""
     stored, changes = {}, []
-    for number in range(poses):
-        patient = patients[number % len(patients)]
-        acts, fractures, slips = draw_changes(patient.corners, rng)
-        soft, bone, corners = project(patient, acts, rng)
+    for number, ((soft, bone, corners), fractures, slips) in enumerate(films):
         stored[f"soft{number}"], stored[f"bone{number}"] = soft.astype(np.float16), bone.astype(np.float16)
         stored[f"corners{number}"] = corners.astype(np.float32)
         changes.append({"fractures": fractures, "slips": slips})
     np.savez(out, **stored, changes=json.dumps(changes), landmarks=np.array(LANDMARKS))
+    return changes
 
 
 if __name__ == "__main__":

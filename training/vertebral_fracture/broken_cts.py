@@ -1,4 +1,4 @@
-"""Each of two real CTs by itself, its bodies broken in space in many ways: one for training, one for measuring.
+"""Each of two real CTs by itself, its bodies broken in space in many ways: for measuring (decision 0026).
 
     python -m training.vertebral_fracture.broken_cts OUT --data DATA --poses 60
 
@@ -7,41 +7,36 @@ file, so that what a model says of the bodies of a CT can be measured on a model
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..phantoms.ct_tissue import PATIENTS
-from ..phantoms.ct_volumes import load_patient, project, quads
-from ..phantoms.deform import bend, fracture
-from ..phantoms.geometry import LANDMARKS, LEVELS
+from ..phantoms.ct_volumes import acts_of, load_patient, project, quads, store
+from ..phantoms.geometry import LEVELS
 
 # Loss by kind; a biconcave body of this generator loses all of it at its middle.
 LOSSES = {"wedge": (0.2, 0.55), "biconcave": (0.2, 0.5), "crush": (0.3, 0.55), "burst": (0.33, 0.55)}
 SEEDS = {name: 31 + index for index, name in enumerate(PATIENTS)}
 
 
-def acts_of(corners, rng):
-    """One to three broken bodies on most films, from the highest level down, and what they are."""
-    bodies, sacrum = quads(corners)
-    order = [level for level in LEVELS if level in bodies]
-    plates = {**bodies, "S1": sacrum}
-    broken, acts = {}, []
+def draw_fractures(corners, rng):
+    """One to three broken bodies on most films, as (kind, loss of height) by level."""
+    bodies, _ = quads(corners)
+    broken = {}
     if rng.uniform() < 0.85:
+        order = [level for level in LEVELS if level in bodies]
         for level in rng.choice(order, int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2])), replace=False):
             kind = str(rng.choice(list(LOSSES)))
             broken[str(level)] = (kind, float(rng.uniform(*LOSSES[kind])))
-    for index, level in enumerate(order):
-        below = plates[order[index + 1] if index + 1 < len(order) else "S1"]
-        quad = bodies[level]
-        disc = np.linalg.norm(quad[[2, 3]].mean(0) - bodies[order[index - 1]][[0, 1]].mean(0)) if index else 8.0
-        if level in broken:
-            kind, loss = broken[level]
-            acts.append(fracture(quad, kind, loss, rng.uniform(1, 5) if kind == "burst" else 0.0, disc, rng))
-        acts.append(bend(below, quad, np.radians(rng.normal(0, 2.5))))
-    return acts, broken
+    return broken
+
+
+def films(patient, poses, rng):
+    for _ in range(poses):
+        broken = draw_fractures(patient.corners, rng)
+        yield project(patient, acts_of(patient.corners, broken, None, rng), rng), broken, {}
 
 
 def main():
@@ -54,15 +49,9 @@ def main():
     cv2.setNumThreads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.patients:
-        rng, patient = np.random.default_rng(SEEDS[name]), load_patient(options.data, name)
-        stored, changes = {}, []
-        for number in range(options.poses):
-            acts, broken = acts_of(patient.corners, rng)
-            soft, bone, corners = project(patient, acts, rng)
-            stored[f"soft{number}"], stored[f"bone{number}"] = soft.astype(np.float16), bone.astype(np.float16)
-            stored[f"corners{number}"] = corners.astype(np.float32)
-            changes.append({"fractures": broken, "slips": {}})
-        np.savez(options.out / f"broken-{name}.npz", **stored, changes=json.dumps(changes), landmarks=np.array(LANDMARKS))
+        patient = load_patient(options.data, name)
+        films_of_one = films(patient, options.poses, np.random.default_rng(SEEDS[name]))
+        changes = store(options.out / f"broken-{name}.npz", films_of_one)
         print(f"{name}: {options.poses} poses, {sum(len(one['fractures']) for one in changes)} broken bodies", flush=True)
 
 
