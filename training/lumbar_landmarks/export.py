@@ -20,9 +20,9 @@ from ..phantoms.geometry import COUNTED, LANDMARKS
 from .dataset import letterbox, normalise
 from .eight_bits import calibration_films, quantise
 from .levels import LevelNet
-from .net import CornerNet
 from .readings import SEEDS, VALIDATION
 from .refine import RefineNet
+from .rounding import corner_net
 from .whole import Reader
 
 INPUT = (768, 512)
@@ -37,14 +37,13 @@ def averaged(checkpoints):
 
 
 def load_reader(checkpoints, refinement, referee=None, **options):
-    coarse, fine, judge = CornerNet(), RefineNet(), None
-    coarse.load_state_dict(averaged(checkpoints))
+    coarse, fine, judge = corner_net(averaged(checkpoints)), RefineNet(), None
     fine.load_state_dict(averaged([refinement]))
     if referee is not None:
         judge = LevelNet()
         judge.load_state_dict(averaged([referee]))
         judge = judge.eval()
-    return Reader(coarse.eval(), fine.eval(), judge, **options).eval()
+    return Reader(coarse, fine.eval(), judge, **options).eval()
 
 
 OUTPUTS = ("landmarks", "levels", "apart")

@@ -2,13 +2,16 @@
 
 python -m training.lumbar_landmarks.train SHARDS OUT --minutes 70 --data DATA --corners real-corners.json
 python -m training.lumbar_landmarks.train SHARDS OUT --minutes 70 --without-real
+python -m training.lumbar_landmarks.train SHARDS OUT --minutes 60 --warm-start OUT/checkpoint.pt --eight-bits ...
 
 Real films are two kinds: lateral lumbar films whose corners were marked by eye (`--corners`, about one study in six kept
 for watching) and films without a lateral lumbar spine, on which every map shall be even (a third of the studies kept).
 `--without-real` trains on phantoms alone, whose weights carry no non-commercial term.
+With `--eight-bits` a trained net learns to live with the rounding of the exported graph (`rounding`).
 """
 
 import argparse
+import copy
 import time
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from ..running_average import follow
 from .dataset import letterbox, normalise
 from .net import STRIDE, CornerNet, load_prototype, moments, widened
 from .pools import NegativePool, RealPool, ShardPools
+from .rounding import rounded
 
 
 SIZE = (384, 256)
@@ -95,6 +99,7 @@ def main():
     arguments.add_argument("--sigma", type=float, default=5.0)
     arguments.add_argument("--absent-weight", type=float, default=0.25, help="of an even map where a corner is absent")
     arguments.add_argument("--limit", type=int, default=40_000)
+    arguments.add_argument("--eight-bits", action="store_true", help="round as the exported graph does")
     options = arguments.parse_args()
     if not options.without_real and not (options.data and options.corners):
         arguments.error("name --data and --corners, or train --without-real")
@@ -106,11 +111,13 @@ def main():
     checkpoint = options.out / "checkpoint.pt"
     spent, step = 0.0, 0
     state = torch.load(checkpoint, map_location="cpu", weights_only=False) if checkpoint.exists() else None
+    if options.warm_start and not state:
+        warm_start(net, options.warm_start)
+    if options.eight_bits:
+        net = rounded(net)
     if state:
         net.load_state_dict(state["net"])
         spent, step = state["spent"], state["step"]
-    elif options.warm_start:
-        warm_start(net, options.warm_start)
     rng = np.random.default_rng([0, step])  # another stretch after each resume, the same in each run
     net = net.to(memory_format=torch.channels_last).train()
     average = {key: value.clone() for key, value in (state["average"] if state else net.state_dict()).items()}
@@ -155,7 +162,7 @@ def main():
             save(checkpoint, net, average, optimizer, spent, step)
             saved = time.time()
             if watched is not None:
-                print(f"  watched: {watch(average, watched)}", flush=True)
+                print(f"  watched: {watch(net, average, watched)}", flush=True)
     save(checkpoint, net, average, optimizer, spent, step)
     print(f"done after {step - first} steps", flush=True)
 
@@ -168,14 +175,13 @@ def warm_start(net, path):
         load_prototype(net, path)
 
 
-def watch(average, pool):
+def watch(net, average, pool):
     """Kept real films: median and mean corner error in body depths, and films with all levels right.
 
     A film's levels are right when its median error is below half a depth: a level off is a whole body's height.
     """
-    net = CornerNet()
+    net = copy.deepcopy(net).eval()
     net.load_state_dict(average)
-    net.eval()
     errors, right = [], 0
     for _, image, points in pool.films:
         canvas, moved, _ = letterbox(image.astype(np.float32) / 255, points, *SIZE)
