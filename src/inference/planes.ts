@@ -51,12 +51,15 @@ function* resizing(plane: Plane, to: Resizing): Generator<void, Float32Array> {
   }
   const [from, end] = reachOf(along, columns);
   const result = new Float32Array(frame.height * frame.width);
-  const sum = new Float64Array(columns);
+  // Zeros beyond the last column, for taps that are not there.
+  const sum = new Float64Array(columns + along.taps);
+  const row = new Float64Array(width);
   let untilPause = pixelsPerSlice;
   for (let y = 0; y < height; y += 1) {
     if (down.count[y] === 0) continue;
     addRows(values, columns, from, end, down, y, sum);
-    reduceRow(sum, along, result, (y + frame.top) * frame.width + frame.left);
+    reduceRow(sum, along, row);
+    result.set(row, (y + frame.top) * frame.width + frame.left);
     untilPause -= down.count[y]! * (end - from);
     if (untilPause <= 0) {
       untilPause = pixelsPerSlice;
@@ -171,18 +174,18 @@ function addRows(
   }
 }
 
-function reduceRow(
-  source: Float64Array,
-  { first, count, weights, taps }: AxisWeights,
-  into: Float32Array,
-  start: number,
-): void {
-  for (let place = 0; place < first.length; place += 1) {
-    const from = first[place]!;
-    const weight = place * taps;
-    const last = count[place]!;
-    let sum = 0;
-    for (let tap = 0; tap < last; tap += 1) sum += source[from + tap]! * weights[weight + tap]!;
-    into[start + place] = sum;
-  }
+/** Four taps of every place at a time, absent ones without weight: asking each place for their number costs as much as the sum. */
+function reduceRow(source: Float64Array, { first, weights, taps }: AxisWeights, into: Float64Array): void {
+  into.fill(0);
+  for (let four = 0; four < taps; four += 4)
+    for (let place = 0; place < into.length; place += 1) {
+      const at = first[place]! + four;
+      const weight = place * taps + four;
+      into[place] =
+        into[place]! +
+        source[at]! * weights[weight]! +
+        source[at + 1]! * weights[weight + 1]! +
+        source[at + 2]! * weights[weight + 2]! +
+        source[at + 3]! * weights[weight + 3]!;
+    }
 }

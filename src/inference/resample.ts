@@ -7,7 +7,7 @@ export type AxisWeights = {
   readonly first: Int32Array;
   readonly count: Int32Array;
   readonly weights: Float64Array;
-  /** Room for taps per place in `weights`. */
+  /** Room for taps per place in `weights`, in fours; what a place has no use for weighs nothing. */
   readonly taps: number;
 };
 
@@ -29,8 +29,8 @@ export function axisWeights(
 
 /** Each place is the mean of what it covers, parts of pixels included: OpenCV INTER_AREA. */
 function areaWeights(source: number, target: number, scale: number, start: number): AxisWeights {
-  const taps = Math.ceil(scale) + 1;
-  const axis = emptyAxis(target, taps);
+  const axis = emptyAxis(target, Math.ceil(scale) + 1);
+  const { taps } = axis;
   for (let place = 0; place < target; place += 1) {
     const from = Math.max(start + place * scale, 0);
     const to = Math.min(start + place * scale + scale, source);
@@ -50,8 +50,8 @@ function areaWeights(source: number, target: number, scale: number, start: numbe
 /** A triangle as wide as the reduction: Pillow's BILINEAR, and torch's bilinear with antialias. */
 function triangleWeights(source: number, target: number, scale: number, start: number): AxisWeights {
   const stretch = Math.max(scale, 1);
-  const taps = Math.ceil(stretch) * 2 + 1;
-  const axis = emptyAxis(target, taps);
+  const axis = emptyAxis(target, Math.ceil(stretch) * 2 + 1);
+  const { taps } = axis;
   for (let place = 0; place < target; place += 1) {
     const centre = start + (place + 0.5) * scale;
     // A place whose own centre lies beyond the picture has no taps: whoever asks decides what is there.
@@ -83,9 +83,12 @@ export function extendEdges(axis: AxisWeights, source: number): AxisWeights {
   return axis;
 }
 
-const emptyAxis = (target: number, taps: number): AxisWeights => ({
-  first: new Int32Array(target),
-  count: new Int32Array(target),
-  weights: new Float64Array(target * taps),
-  taps,
-});
+function emptyAxis(target: number, most: number): AxisWeights {
+  const taps = 4 * Math.ceil(most / 4);
+  return {
+    first: new Int32Array(target),
+    count: new Int32Array(target),
+    weights: new Float64Array(target * taps),
+    taps,
+  };
+}
