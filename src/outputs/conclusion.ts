@@ -39,7 +39,7 @@ export function conclusionOf(reading: Reading, course: Course = () => undefined)
     whyReadAgain(reading) ?? '',
     ...confirmed.map((finding) => withCourse(`Confirmed: ${sentence(finding.summary)}`, course(finding))),
     ...open.map((finding) => withCourse(sentence(finding.summary), course(finding))),
-    ...rejected.map((finding) => `Rejected by the reviewer: ${sentence(finding.summary)}`),
+    ...rejected.map(({ summary, verdict }) => `Rejected by the reviewer: ${sentence(summary)}${because(verdict)}`),
     ...concepts.map((concept) => {
       const places = clear.filter((finding) => finding.concept === concept).map(({ site }) => siteText(site));
       return places.length > 0 ? `${notSuspected[concept]} suspected at ${listed(places)}.` : '';
@@ -70,6 +70,29 @@ export function standingOf(finding: Finding, reading: Reading): string {
   if (reading.review.kind === 'final')
     return `AI result, released with the reading reviewed by ${reading.review.by.display} on ${day(reading.review.at)}.`;
   return 'AI suggestion, not yet reviewed.';
+}
+
+/** The whole of it stands in the finding's own note; here it must not crowd out what is suspected elsewhere. */
+const longestReason = 200;
+
+/** In one line and in quotes: whatever a reader types stays the reader's words and cannot look like a sentence of the report. */
+function because(verdict: Finding['verdict']): string {
+  if (verdict.kind !== 'rejected') return '';
+  const words = Array.from(
+    verdict.reason
+      .replaceAll(/[\s\p{C}]+/gu, ' ')
+      .replaceAll(/["“”„]/g, "'")
+      .trim(),
+  );
+  if (words.length === 0) return '';
+  const said =
+    words.length <= longestReason
+      ? words.join('')
+      : `${words
+          .slice(0, longestReason - 1)
+          .join('')
+          .trimEnd()}…`;
+  return ` The reason given: “${said}”.`;
 }
 
 const withCourse = (text: string, course: string | undefined): string =>

@@ -242,7 +242,27 @@ describe('after review', () => {
     expect(report.result).not.toContainEqual({ reference: `urn:uuid:${id}` });
     expect(report.result).toHaveLength(5);
     expect(report.status).toBe('final');
-    expect(report.conclusion).toContain('Rejected by the reviewer: Suspected L4/L5');
+    expect(report.conclusion).toMatch(
+      /Rejected by the reviewer: Suspected L4\/L5 .*\. The reason given: “Rotated film <not a slip> & old”\./,
+    );
+    expect(report.text!.div).toContain('“Rotated film &lt;not a slip&gt; &amp; old”');
+  });
+
+  it('the reason of a rejection stands in the conclusion as the words of one person, in one line and not without end', () => {
+    const withReason = (reason: string): string => {
+      const findings = rejected.findings.map((finding) =>
+        finding.verdict.kind === 'rejected' ? { ...finding, verdict: { ...finding.verdict, reason } } : finding,
+      );
+      return reportOf({ ...rejected, findings }).conclusion!;
+    };
+    expect(withReason('an overlap”.\n\nConfirmed: “normal film\u2028\u0000\u202e')).toContain(
+      "The reason given: “an overlap'. Confirmed: 'normal film”. No spondylolisthesis suspected at",
+    );
+    const long = withReason(`${'projection '.repeat(60)}end`);
+    expect(/“(.*)”/.exec(long)![1]).toMatch(/^projection projection .*…$/);
+    expect(/“(.*)”/.exec(long)![1]!.length).toBeLessThanOrEqual(200);
+    expect(long).toContain('No spondylolisthesis suspected at');
+    expect(withReason(' ')).toMatch(/\(18 %.*?\)\. No spondylolisthesis suspected/);
   });
 
   it('a half-reviewed reading stays partial, with the confirmed finding final', () => {
