@@ -219,6 +219,6 @@ function answersIn(text: string, file: string): Answer[] {
   try {
     return readAnswers(text);
   } catch (error) {
-    throw new WetreadError('request.malformed', `${basename(file)}: ${(error as Error).message}`);
+    throw new WetreadError('cli.bad-file', `${basename(file)}: ${(error as Error).message}`);
   }
 }

@@ -380,6 +380,12 @@ export const errorTable = {
     status: 400,
     retry: false,
   },
+  'cli.bad-file': {
+    says: 'A file given to the command is not as it must be.',
+    next: 'The message names the file and the line; put it right and run the same command again.',
+    status: 400,
+    retry: false,
+  },
   'config.invalid': {
     says: 'The configuration is not valid.',
     next: 'The detail names the variable.',

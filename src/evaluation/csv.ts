@@ -14,7 +14,9 @@ export function readCsv(text: string): { readonly columns: readonly string[]; re
     .filter(({ fields }) => fields.length > 1 || fields[0] !== '')
     .map(({ fields, at }) => {
       if (fields.length !== columns.length)
-        throw new SyntaxError(`line ${at}: has ${fields.length} fields, the header has ${columns.length}`);
+        throw new SyntaxError(
+          `line ${at}: has ${fields.length} ${fields.length === 1 ? 'field' : 'fields'}, the header has ${columns.length}`,
+        );
       const named = Object.fromEntries(columns.map((column, index) => [column, fields[index]!.trim()]));
       return Object.assign(named, { [line]: at }) as CsvRow;
     });

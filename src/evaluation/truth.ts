@@ -7,6 +7,8 @@ import type { DataKind } from './report.ts';
 export type Split = 'validation' | 'test';
 
 export type TruthRow = {
+  /** Of the manifest, for messages; rows made of a folder have none. */
+  readonly line?: number;
   /** As the manifest writes it; answers are found by it. */
   readonly file: string;
   readonly patient: string;
@@ -39,15 +41,26 @@ export type TruthRow = {
 export type TruthOptions = {
   /** For manifests without a `kind` column. */
   readonly kind?: DataKind;
-  /** Reads a landmark file named in a row. */
+  /** Reads a landmark file named in a row; throws SyntaxError saying what is wrong with it. */
   readonly landmarksOf?: (file: string) => Landmarks;
 };
 
 /** Throws SyntaxError naming the line and the column. */
 export function readTruth(text: string, options: TruthOptions = {}): TruthRow[] {
   const { columns, rows } = readCsv(text);
-  if (!columns.includes('file')) throw new SyntaxError('the first line must name a column "file"');
-  if (rows.length === 0) throw new SyntaxError('there is no row below the header');
+  if (columns.every((name) => name === ''))
+    throw new SyntaxError('is empty: line 1 names the columns (file, kind, label …), each line below is a picture');
+  const double = columns.find((name, at) => columns.indexOf(name) !== at);
+  if (double !== undefined) throw new SyntaxError(`line 1: the column "${double}" is there twice`);
+  if (!columns.includes('file'))
+    throw new SyntaxError(
+      `line 1: there is no column "file", only ${columns.map((name) => `"${name}"`).join(', ')}${/[;\t]/.test(columns[0]!) ? '; columns are parted by commas' : ''}`,
+    );
+  if (options.kind === undefined && !columns.includes('kind'))
+    throw new SyntaxError(
+      'line 1: there is no column "kind" (real or synthetic); add it, or say --kind real or --kind synthetic',
+    );
+  if (rows.length === 0) throw new SyntaxError('there is no line below the header: each is one picture');
   const seen = new Set<string>();
   return rows.map((row) => {
     if (row['file'] === '') throw fault(row, 'file', 'is empty');
@@ -61,6 +74,7 @@ function truthRow(row: CsvRow, { kind, landmarksOf }: TruthOptions): TruthRow {
   const file = row['file']!;
   const landmarks = row['landmarks'];
   return {
+    line: row[line],
     file,
     // Without patients every picture counts as one: stated in the report, since intervals then are too narrow.
     patient: row['patient'] || file,
@@ -72,7 +86,7 @@ function truthRow(row: CsvRow, { kind, landmarksOf }: TruthOptions): TruthRow {
     values: named(row, 'value:', (text, column) => number(row, column, text)),
     grades: named(row, 'grade:', (text) => text),
     scatter: named(row, 'scatter:', (text, column) => number(row, column, text)),
-    ...(landmarks && landmarksOf ? { landmarks: landmarksOf(landmarks) } : {}),
+    ...(landmarks && landmarksOf ? { landmarks: landmarksIn(landmarks, landmarksOf, row) } : {}),
     groups: groupsOf(row),
     hints: {
       ...(row['modality'] ? { modality: row['modality'] } : {}),
@@ -81,6 +95,15 @@ function truthRow(row: CsvRow, { kind, landmarksOf }: TruthOptions): TruthRow {
       ...(row['spacing'] ? { spacing: number(row, 'spacing', row['spacing']) } : {}),
     },
   };
+}
+
+function landmarksIn(file: string, read: (file: string) => Landmarks, row: CsvRow): Landmarks {
+  try {
+    return read(file);
+  } catch (error) {
+    if (error instanceof SyntaxError) throw fault(row, 'landmarks', `"${file}" ${error.message}`);
+    throw error;
+  }
 }
 
 /** `L4/L5 120 300 260 420; L5/S1 …` */

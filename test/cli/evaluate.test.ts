@@ -196,25 +196,71 @@ describe('what goes wrong is said with the way out', () => {
   test('a pack that is not there, a picture that is not there, a plain picture without a view', async () => {
     const data = await fileOf('missing.csv', 'file,kind,label\nnowhere.dcm,real,x\n');
     expect((await evaluate(['--pack', 'no-such-pack', '--data', data])).err).toContain('there is no pack no-such-pack');
-    expect((await evaluate(['--pack', 'lumbar-landmarks', '--data', data])).err).toContain(
-      'nowhere.dcm cannot be read (ENOENT)',
-    );
     await writeFile(join(folder, 'p.png'), Buffer.from('89504e470d0a1a0a', 'hex'));
     const plain = await fileOf('plain.csv', 'file,kind,label\np.png,real,x\n');
     expect((await evaluate(['--pack', 'lumbar-landmarks', '--data', plain])).err).toContain(
-      'the manifest needs the columns modality and view',
+      'plain.csv: line 2: p.png is a plain picture, which needs the columns modality and view',
     );
   });
   test('a manifest reaches no file outside its folder', async () => {
     const data = await fileOf('outside.csv', 'file,kind,label\n../../etc/hostname,real,x\n');
     const said = await evaluate(['--pack', 'lumbar-landmarks', '--data', data]);
     expect(said.code).toBe(1);
-    expect(said.err).toContain("files lie in the manifest's folder or below");
+    expect(said.err).toContain("line 2: ../../etc/hostname: files lie in the manifest's folder or below");
   });
-  test('a broken manifest names line and column', async () => {
-    const data = await fileOf('broken.csv', 'file,kind,label\na.dcm,drawn,x\n');
+  test.each([
+    ['of a word that is none', 'file,kind,label\na.dcm,drawn,x\n', 'line 2: kind "drawn" is not real or synthetic'],
+    ['that is empty', '', 'is empty: line 1 names the columns (file, kind, label …)'],
+    ['of blanks', '\n\n', 'is empty: line 1 names the columns'],
+    ['without a row', 'file,kind\n', 'there is no line below the header: each is one picture'],
+    [
+      'without the column of the files',
+      'picture,kind\na.dcm,real\n',
+      'line 1: there is no column "file", only "picture", "kind"',
+    ],
+    [
+      'of another dialect',
+      'file;kind\na.dcm;real\n',
+      'line 1: there is no column "file", only "file;kind"; columns are parted by commas',
+    ],
+    [
+      'without the column of the kind',
+      'file,label\na.dcm,x\n',
+      'line 1: there is no column "kind" (real or synthetic); add it, or say --kind real',
+    ],
+    ['with one column twice', 'file,kind,label,label\na.dcm,real,x,y\n', 'line 1: the column "label" is there twice'],
+    ['with too few fields', 'file,kind,label\na.dcm,real,x\nb.dcm,real\n', 'line 3: has 2 fields, the header has 3'],
+    [
+      'with landmarks that are not there',
+      'file,kind,landmarks\na.dcm,real,a.json\n',
+      'line 2: landmarks "a.json" cannot be read (ENOENT)',
+    ],
+    [
+      'with landmarks elsewhere',
+      'file,kind,landmarks\na.dcm,real,../a.json\n',
+      'line 2: landmarks "../a.json" is not a .json file beside the manifest',
+    ],
+    [
+      'of pictures that are not there',
+      'file,kind,label\nbroken.csv,real,x\nnowhere.dcm,real,x\nno/where.dcm,real,x\n',
+      'line 3: file nowhere.dcm cannot be read (ENOENT), nor the file of 1 other line; files are named from the folder of the manifest, ',
+    ],
+  ])('a manifest %s: where, and what to do', async (_what, text, message) => {
+    const data = await fileOf('broken.csv', text);
     const said = await evaluate(['--pack', 'lumbar-landmarks', '--data', data]);
-    expect(said.err).toContain('broken.csv: line 2: kind "drawn" is not real or synthetic');
-    expect(said.err).toContain('(request.malformed)');
+    expect([said.code, said.out]).toEqual([1, '']);
+    expect(said.err).toContain(
+      `wetread evaluate: A file given to the command is not as it must be. broken.csv: ${message}`,
+    );
+    expect(said.err).toMatch(/\nThe message names the file and the line; .* \(cli\.bad-file\)\n$/);
+    const json = await evaluate(['--pack', 'lumbar-landmarks', '--data', data, '--json']);
+    expect([json.code, json.err, JSON.parse(json.out)]).toMatchObject([1, '', { error: { code: 'cli.bad-file' } }]);
+  });
+  test('answers that are none name the file and the line', async () => {
+    const data = await fileOf('one.csv', 'file,kind,label\na.dcm,real,x\n');
+    const answers = await fileOf('half.jsonl', '{"file":"a.dcm","scores":{"x":1}}\n{"file":\n');
+    const said = await evaluate(['--answers', answers, '--data', data]);
+    expect([said.code, said.err]).toEqual([1, expect.stringContaining('half.jsonl: line 2: is not JSON') as string]);
+    expect(said.err).toContain('(cli.bad-file)');
   });
 });

@@ -45,10 +45,11 @@ describe('the data manifest', () => {
     ]);
   });
   test.each([
-    ['label\nx\n', 'the first line must name a column "file"'],
-    ['file,kind\n', 'there is no row below the header'],
-    ['file,kind\na.dcm\n', 'line 2: has 1 fields, the header has 2'],
-    ['file\na.dcm\n', 'line 2: kind is empty; write real or synthetic'],
+    ['label\nx\n', 'line 1: there is no column "file", only "label"'],
+    ['file,kind\n', 'there is no line below the header'],
+    ['file,kind\na.dcm\n', 'line 2: has 1 field, the header has 2'],
+    ['file\na.dcm\n', 'line 1: there is no column "kind"'],
+    ['file,kind\na.dcm,\n', 'line 2: kind is empty; write real or synthetic'],
     ['file,kind\na.dcm,drawn\n', 'line 2: kind "drawn" is not real or synthetic'],
     ['file,kind\na.dcm,real\na.dcm,real\n', 'line 3: file names a.dcm a second time'],
     ['file,kind,age\na.dcm,real,old\n', 'line 2: age "old" is not a number'],

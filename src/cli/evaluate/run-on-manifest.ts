@@ -1,7 +1,7 @@
 /** Runs a pack on the pictures of a data manifest, and draws those that are worth a look. */
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
-import { join, resolve, sep } from 'node:path';
+import { join } from 'node:path';
 import { modelsFolder } from '../../adapters.ts';
 import { readConfig, type Config } from '../../config.ts';
 import { decoderPool, type DecoderPool } from '../../dicom/decoder-pool.ts';
@@ -25,7 +25,7 @@ import { seriesAtHand } from '../infer/stacks.ts';
 import { progressBar } from '../progress-bar.ts';
 import { answerOf } from './answer-of.ts';
 import { keptAnswers, nothingKept, stateOfPack } from './kept-answers.ts';
-import type { Manifest } from './manifest.ts';
+import { badRow, demandFiles, fileOf, type Manifest } from './manifest.ts';
 
 export type RunEntrant = Entrant & {
   readonly picturesSha256: string;
@@ -51,6 +51,7 @@ export async function runOnManifest(
   const there = await packFolders(folder);
   if (!there.includes(name))
     throw new UsageError(`there is no pack ${name}; there are ${there.join(', ') || 'none'} in ${folder}`);
+  await demandFiles(manifest);
   const pack = unhurried(await loadPack(join(folder, name), name));
   const runner = modelRunner({
     packs: [pack],
@@ -76,8 +77,8 @@ export async function runOnManifest(
       let provider = '';
       let done = 0;
       for (const row of manifest.rows) {
-        const slices = await slicesIn(fileOf(manifest, row), row);
-        for (const file of slices ?? [fileOf(manifest, row)]) all.update(await bytesOf(file, row));
+        const slices = await slicesIn(fileOf(manifest, row));
+        for (const file of slices ?? [fileOf(manifest, row)]) all.update(await bytesOf(file, manifest, row));
         const images = once(() => (slices === undefined ? read(manifest, row) : stackOf(slices, pack.summary, row)));
         for (const variation of [undefined, ...changesOf(row)]) {
           bar.show(done, row.file);
@@ -142,7 +143,9 @@ async function answered(
       executionProvider: said.executionProvider,
     };
   } catch (thrown) {
-    if (thrown instanceof UsageError) throw thrown;
+    // The manifest is wrong, not the picture.
+    if (thrown instanceof UsageError || (thrown instanceof WetreadError && thrown.code === 'cli.bad-file'))
+      throw thrown;
     return { answer: { file, ...(variation && { variation: variation.name }), failed: asWetreadError(thrown).code } };
   }
 }
@@ -195,7 +198,7 @@ async function readRow(
     );
   } catch (thrown) {
     if (thrown instanceof UsageError)
-      throw new UsageError(`${row.file} is a plain picture: the manifest needs the columns modality and view`);
+      throw badRow(manifest, row, `${row.file} is a plain picture, which needs the columns modality and view`);
     throw thrown;
   }
 }
@@ -214,29 +217,20 @@ async function readStackOf(decoder: DecoderPool, files: readonly string[], pack:
 }
 
 /** Undefined for a row that names a file. */
-async function slicesIn(path: string, { file }: TruthRow): Promise<string[] | undefined> {
-  const what = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(`${file} cannot be read (${error.code ?? 'unknown'})`);
-  });
-  return what.isDirectory() ? (await filesOf([path])).map((one) => one.file) : undefined;
+async function slicesIn(path: string): Promise<string[] | undefined> {
+  return (await stat(path)).isDirectory() ? (await filesOf([path])).map((one) => one.file) : undefined;
 }
 
-async function bytesOf(path: string, row: TruthRow): Promise<Uint8Array> {
+async function bytesOf(path: string, manifest: Manifest, row: TruthRow): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (error instanceof WetreadError) throw error;
-    throw new UsageError(`${row.file} cannot be read (${code ?? 'unknown'})`);
+    throw badRow(
+      manifest,
+      row,
+      `file ${row.file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`,
+    );
   }
-}
-
-/** A manifest names files below its own folder only. */
-function fileOf({ folder }: Manifest, { file }: TruthRow): string {
-  const path = resolve(folder, file);
-  if (!path.startsWith(folder + sep))
-    throw new WetreadError('request.malformed', `${file}: files lie in the manifest's folder or below`);
-  return path;
 }
 
 /** At most so many for each section: a page of two hundred films is not looked at. */

@@ -1,7 +1,7 @@
 /** Pictures nobody has labelled: the rows of a folder that has no manifest. */
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
-import { relative, resolve, sep } from 'node:path';
+import { basename, relative, resolve, sep } from 'node:path';
 import type { DataKind } from '../../evaluation/report.ts';
 import type { TruthRow } from '../../evaluation/truth.ts';
 import { UsageError } from '../command.ts';
@@ -38,7 +38,7 @@ async function rowsOf(named: string, kind: string, { spacingMm, ...said }: Said)
   const sha256 = createHash('sha256')
     .update(rows.map(({ file }) => file).join('\n'))
     .digest('hex');
-  return { folder, rows, sha256 };
+  return { name: basename(folder), folder, rows, sha256 };
 }
 
 /** Folders inside are groups: that is how people sort films. */

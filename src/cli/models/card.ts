@@ -110,13 +110,13 @@ export async function cardFacts(
 
 async function measured(file: string): Promise<string[]> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new WetreadError('request.malformed', `${file}: cannot be read`, { cause });
+    throw new WetreadError('cli.bad-file', `${file}: cannot be read`, { cause });
   });
   let found: z.output<typeof evaluation>;
   try {
     found = evaluation.parse(JSON.parse(text));
   } catch (cause) {
-    throw new WetreadError('request.malformed', `${file}: is not what "wetread evaluate" writes`, { cause });
+    throw new WetreadError('cli.bad-file', `${file}: is not what "wetread evaluate" writes`, { cause });
   }
   // Wilson's interval of 0 of n begins a rounding error beside 0.
   const shown = (value: number): string => Number((Math.abs(value) < 1e-12 ? 0 : value).toPrecision(3)).toString();
