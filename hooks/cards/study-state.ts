@@ -91,14 +91,14 @@ function notAssessableCard(study: StudyRecord, open: readonly OpenFinding[], ser
     summary:
       whole === undefined
         ? `${capitalised(studyWords(study))} read in part: AI could not assess ${levels.join(', ')}`
-        : `Not read: ${studyWords(study)}. ${withoutVerdict(explanationOf(whole))}`,
+        : `Not read: ${studyWords(study)}. ${capitalised(withoutVerdict(explanationOf(whole)))}`,
     indicator: 'info',
     source: sourceOf('not-read'),
     detail: paragraphs([
       // Several models refuse a film for the same reason in the same words; it is told once.
       bullets(
         [...new Map(open.map((one) => [`${levelOf(one.finding.site)} ${explanationOf(one)}`, one])).values()].map(
-          (one) => prose`${capitalised(levelOf(one.finding.site))}: ${explanationOf(one)}`,
+          (one) => prose`${capitalised(levelOf(one.finding.site))}: ${withoutVerdict(explanationOf(one))}`,
         ),
       ),
       ...[...new Set(open.map(helpFor))].filter((help) => help !== '').map((help) => prose`${help}`),
@@ -148,5 +148,5 @@ function waitingCard(waiting: readonly StudyRecord[], now: Date, services: HookS
   });
 }
 
-/** Packs explain themselves in whole sentences ("Not read: this is a front view."); here the verdict stands in front already. */
-const withoutVerdict = (explanation: string): string => capitalised(explanation.replace(/^not read: */i, ''));
+/** Packs explain themselves in whole sentences ("Not read: this is a front view."); on the card the verdict is told once, in its summary. */
+const withoutVerdict = (explanation: string): string => explanation.replace(/^not read: */i, '');

@@ -483,7 +483,7 @@ describe('a film without a finding to show', () => {
     const patient = newPatient();
     await arrive(failing.store, patient);
     await expect
-      .poll(async () => (await failing.cards(id, { patientId: patient }))[0]?.detail, { timeout: 20_000 })
+      .poll(async () => (await failing.cards(id, { patientId: patient }))[0]?.detail)
       .toContain(`waiting to be tried again. ${errorTable['archive.unreachable'].says}`);
     await failing.close();
   });
@@ -553,6 +553,17 @@ describe('a film without a finding to show', () => {
     const [card] = await cardsOf(patient);
     expect(card!.summary).toBe('Not read: film of 21 Nov 2026. This is not a lateral view.');
     expect(card!.links![0]).toMatchObject({ appContext: JSON.stringify({ study: reading.studyUid }) });
+  });
+
+  it('that a pack refused is said to be not read once, however the pack puts it', async () => {
+    const patient = newPatient();
+    await read(service.store, patient, [unusable('wrong-view', 'Not read: this is a front view.')], {
+      startedAt: '2026-11-21T09:30:00',
+    });
+    const [card] = await cardsOf(patient);
+    expect(card!.summary).toBe('Not read: film of 21 Nov 2026. This is a front view.');
+    expect(card!.detail).toMatch(/^- The whole film: this is a front view\.$/m);
+    expect(`${card!.summary} ${card!.detail}`.match(/not read/gi)).toHaveLength(1);
   });
 
   it('of which a level could not be assessed says which', async () => {
