@@ -1,13 +1,14 @@
 """Computes most convolutions of the exported graph in eight bits: half the time, half the file.
 
-Ranges of activations are those seen on calibration films, which are training films. Answers move a little; how far is
-printed by the export (`export.drift`) and told in the model card.
+Ranges of activations are those a net was trained with (`rounding`), or those seen on calibration films, which are
+training films. Answers move a little; how far is printed by the export (`export.drift`) and told in the model card.
 """
 
 import logging
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -15,22 +16,17 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from ..phantoms.generator import render
 from .dataset import letterbox, normalise
 from .pools import RealPool
+from .rounding import trained_ranges, was_rounded
 
 PHANTOMS = 24
 FIRST_SEED = 4_900_000  # of the training range, beyond what shards are rendered from
 NETS = ("/coarse/", "/fine/", "/referee/")
-# Stay as they are. Of the first layers each was tried by itself: they see fine detail in a wide range of greys, and
-# alone moved corners as far as all the others together. The last ones are the answer itself, and cost next to nothing.
-FLOAT = (
-    "/coarse/stem",
-    "/coarse/down.0",
-    "/coarse/down.1",
-    "/coarse/head",
-    "/fine/stem",
-    "/fine/first",
-    "/fine/head",
-    "/referee/steps/steps.0/narrow",
-)
+# Stay as they are: a first layer sees fine detail in a wide range of greys, and the last one is the answer itself. Both
+# cost next to nothing.
+FLOAT = ("/coarse/stem", "/coarse/head", "/fine/stem", "/fine/head", "/referee/steps/steps.0/narrow")
+# Stay as well in a net that was not trained with rounding: each was tried by itself, and alone moved corners as far as
+# all the others together.
+UNTRAINED = {"coarse": ("/coarse/down.0", "/coarse/down.1"), "fine": ("/fine/first",)}
 
 
 def calibration_films(size, corners=None, data=None):
@@ -49,16 +45,22 @@ class Films(CalibrationDataReader):
         return next(self.feeds, None)
 
 
-def quantise(path, films, whole=()):
+def quantise(path, films, whole, states):
     """Replace a float graph by one whose convolutions take and give eight bits, weights by output channel.
 
-    `whole` names nets that stay in float altogether."""
+    `whole` names nets that stay in float altogether; `states` of nets by name tell which were trained with rounding."""
+    trained = {net: state for net, state in states.items() if was_rounded(state) and net not in whole}
     kept = FLOAT + tuple(f"/{net}/" for net in whole)
+    kept += tuple(layer for net, layers in UNTRAINED.items() if net not in trained for layer in layers)
     logging.getLogger().setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
         nodes = onnx.load(str(prepared)).graph.node
+        graph = onnx.load(str(path)).graph.node
+        ranges = {}
+        for net, state in trained.items():
+            ranges |= trained_ranges(state, graph, net)
         chosen = [
             node.name
             for node in nodes
@@ -77,6 +79,11 @@ def quantise(path, films, whole=()):
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            extra_options={
+                "TensorQuantOverrides": {
+                    tensor: [{"rmin": np.float32(low), "rmax": np.float32(high)}] for tensor, (low, high) in ranges.items()
+                }
+            },
         )
     count = sum(name.endswith("Conv") for name in chosen)
     print(f"{count} convolutions in eight bits, calibrated on {len(films)} films")

@@ -20,9 +20,10 @@ from ..phantoms.geometry import COUNTED, LANDMARKS
 from .dataset import letterbox, normalise
 from .eight_bits import calibration_films, quantise
 from .levels import LevelNet
+from .net import CornerNet
 from .readings import SEEDS, VALIDATION
 from .refine import RefineNet
-from .rounding import corner_net
+from .rounding import evaluated
 from .whole import Reader
 
 INPUT = (768, 512)
@@ -37,20 +38,22 @@ def averaged(checkpoints):
 
 
 def load_reader(checkpoints, refinement, referee=None, **options):
-    coarse, fine, judge = corner_net(averaged(checkpoints)), RefineNet(), None
-    fine.load_state_dict(averaged([refinement]))
+    coarse, fine = evaluated(CornerNet(), averaged(checkpoints)), evaluated(RefineNet(), averaged([refinement]))
+    judge = None
     if referee is not None:
         judge = LevelNet()
         judge.load_state_dict(averaged([referee]))
         judge = judge.eval()
-    return Reader(coarse, fine.eval(), judge, **options).eval()
+    return Reader(coarse, fine, judge, **options).eval()
 
 
 OUTPUTS = ("landmarks", "levels", "apart")
 
 
-def write(reader, path, films=None, whole=()):
-    """`films`: normalised canvases; with them, most convolutions are computed in eight bits, but for nets in `whole`."""
+def write(reader, path, films=None, whole=(), states=None):
+    """`films`: normalised canvases; with them, most convolutions are computed in eight bits, but for nets in `whole`.
+
+    `states` of nets by name, of which those trained with rounding bring their own ranges."""
     example = torch.randn(2, 1, *INPUT)
     torch.onnx.export(
         reader,
@@ -64,7 +67,7 @@ def write(reader, path, films=None, whole=()):
     )
     compare(path, reader, "fp32")
     if films is not None:
-        quantise(path, films, whole)
+        quantise(path, films, whole, states or {})
     halve_weights(path)
     if films is None:
         compare(path, reader, "fp16")
@@ -196,7 +199,8 @@ def main():
     torch.set_num_threads(1)
     films = calibration_films(INPUT, options.corners, options.calibrate) if options.int8 else None
     reader = load_reader(options.coarse, options.refine, options.referee, temperature=options.temperature)
-    write(reader, options.out, films, options.float)
+    states = {"coarse": averaged(options.coarse), "fine": averaged([options.refine])}
+    write(reader, options.out, films, options.float, states)
     text = json.dumps(describe(), indent=2) + "\n"
     Path(__file__).with_name("landmarks.json").write_text(text)
 

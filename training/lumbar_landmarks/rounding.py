@@ -1,4 +1,4 @@
-"""Trains the first stage with the rounding of the exported graph: weights of seven bits, activations of eight.
+"""Trains a stage with the rounding of the exported graph: weights of seven bits, activations of eight.
 
 `rounded` folds normalisations into their convolutions and rounds what `eight_bits.quantise` will round: of every
 convolution but the first and the last its weights, what it takes and what it gives. Gradients pass as if nothing were
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .net import CornerNet, Residual
+from .net import Residual
 
 MOST_WEIGHT = 64  # of a weight in seven bits, as ONNX Runtime's reduce_range has it
 PACE = 0.02  # at which a range follows that of the batches
@@ -77,12 +77,40 @@ class SevenBitConv(nn.Conv2d):
 class RoundedResidual(nn.Module):
     def __init__(self, block, takes=None):
         super().__init__()
-        self.first, self.second = block.first, block.second
+        self.first = swapped(block.first)
+        self.second = nn.Sequential(SevenBitConv(block.second[0], gives=Range()), block.second[1])
         self.takes, self.gives = takes or nn.Identity(), Range(positive=True)
 
     def forward(self, x):
         x = self.takes(x)
         return self.gives(x + self.second(self.first(x)))
+
+
+SUMS = ("merge", "last")  # what these blocks take is a sum of two rounded maps, of which one was enlarged
+
+
+def swapped(part, takes_sum=False):
+    """The same part of a folded net, which rounds."""
+    if isinstance(part, nn.ModuleList):
+        return nn.ModuleList(swapped(each, takes_sum) for each in part)
+    if isinstance(part, Residual):
+        return RoundedResidual(part, takes=Range() if takes_sum else None)
+    if isinstance(part, nn.Conv2d):
+        return SevenBitConv(part, gives=Range())
+    if isinstance(part[0], nn.Conv2d):
+        return nn.Sequential(SevenBitConv(part[0]), part[1], Range(positive=True))
+    return nn.Sequential(*(swapped(each) for each in part))
+
+
+def rounded(net):
+    """A CornerNet or RefineNet that rounds as the exported graph does; its weights are called as those of a folded one."""
+    folded(net)
+    for name, part in list(net.named_children()):
+        if name == "stem":
+            part[2] = Range(positive=True)
+        elif name != "head":
+            setattr(net, name, swapped(part, name in SUMS))
+    return net
 
 
 def folded(net):
@@ -94,29 +122,46 @@ def folded(net):
     return net
 
 
-def rounded(net):
-    """A CornerNet that rounds as the exported graph does, with the same names of weights as a folded one."""
-    folded(net)
-    for part in list(net.modules()):
-        if isinstance(part, nn.Sequential) and isinstance(part[-1], nn.ReLU):
-            part[0], part[2] = part[0] if part is net.stem else SevenBitConv(part[0]), Range(positive=True)
-        elif isinstance(part, Residual):
-            part.second[0] = SevenBitConv(part.second[0], gives=Range())
-    net.skip, net.top = (SevenBitConv(conv, gives=Range()) for conv in (net.skip, net.top))
-    net.lateral = nn.ModuleList(SevenBitConv(conv, gives=Range()) for conv in net.lateral)
-    for stage in net.down:
-        stage[1] = RoundedResidual(stage[1])
-    # What these take is a sum of two rounded maps, of which one was enlarged.
-    net.merge = nn.ModuleList(RoundedResidual(block, takes=Range()) for block in net.merge)
-    net.last = RoundedResidual(net.last, takes=Range())
-    return net
+RANGE = (".low", ".high")
 
 
-def corner_net(state):
+def was_rounded(state):
+    return any(name.endswith(RANGE) for name in state)
+
+
+def evaluated(net, state):
     """The net to evaluate or export, from the state of one with normalisations or of one trained with rounding."""
-    net = CornerNet()
-    if any(name.endswith(".gives.low") for name in state):
+    if was_rounded(state):
         net = folded(net)
-        state = {name: value for name, value in state.items() if not name.endswith((".low", ".high"))}
+        state = {name: value for name, value in state.items() if not name.endswith(RANGE)}
     net.load_state_dict(state)
     return net.eval()
+
+
+def trained_ranges(state, nodes, scope):
+    """Smallest and largest value of tensors of the exported graph, of a net that was trained with rounding.
+
+    `scope` is the net's name in the graph, whose nodes are called after the modules that they come from."""
+    inside = [(module_of(node.name), node) for node in nodes if node.name.startswith(f"/{scope}/")]
+    ranges = {}
+    for name in state:
+        module, _, side = name.removesuffix(".low").rpartition(".")
+        if not name.endswith(".low"):
+            continue
+        if side == "takes":
+            tensor = next(node.input[0] for place, node in inside if place.startswith(f"{module}."))
+        else:
+            module = module if side == "gives" else f"{module}.{side}"
+            tensor = [node.output[0] for place, node in inside if place == module][-1]
+        ranges[tensor] = (state[name].item(), state[name.removesuffix("low") + "high"].item())
+    return ranges
+
+
+def module_of(node):
+    """/coarse/down.0/down.0.1/Relu belongs to down.0.1: what is called inside a sequence bears the sequence's name."""
+    path = []
+    for part in node.split("/")[2:-1]:
+        if path and part.startswith(f"{path[-1]}."):
+            path.pop()
+        path.append(part)
+    return ".".join(path)
