@@ -15,6 +15,7 @@ import {
   outlineOf,
   type Body,
   type BodyLevel,
+  type Corner,
   type Output,
   type Spine,
 } from './corners.ts';
@@ -194,40 +195,25 @@ export function heightLines(
   ];
 }
 
-/** A number from the corners of bodies, with the interval that the corners' spread gives it. */
-function measuringOn({ image, manifest }: Output) {
-  const factor = manifest.operatingPoints.varianceScale.height;
+/** A number from the heights of bodies, with the interval that the corners' spread gives it, by way of the heights. */
+function measuringOn(output: Output) {
   return (
     quantity: string,
     unit: Measurement['unit'],
     bodies: readonly Body[],
     compute: (heights: Heights[]) => number,
   ): Measurement => {
-    const corners = bodies.flatMap(cornersOf);
-    const points = corners.map(({ at }) => at);
-    const heightsAt = (places: readonly Point[], index: number): Heights =>
-      heightsOf(places.slice(4 * index, 4 * index + 4).map((place) => inMillimetres(place, image.spacing)));
-    const asFound = bodies.map((_, index) => heightsAt(points, index));
-    // The interval asks again and again, with one corner moved: the other bodies keep their heights.
-    const value = (places: readonly Point[]): number =>
-      compute(
-        asFound.map((heights, index) => {
-          const isMoved = [0, 1, 2, 3].some((corner) => places[4 * index + corner] !== points[4 * index + corner]);
-          return isMoved ? heightsAt(places, index) : heights;
-        }),
-      );
-    const covariances = corners.map(({ covariance: { xx, yy, xy } }): Covariance => ({
-      xx: xx * factor,
-      yy: yy * factor,
-      xy: xy * factor,
-    }));
-    const found = value(points);
-    return {
-      quantity,
-      value: found,
-      unit,
-      interval: interval95(found, standardDeviationOf(value, points, covariances)),
-    };
+    const walls = bodies.map((body) => wallsOf(body, output));
+    const computed = (lengths: readonly Point[]): number =>
+      compute(lengths.map(([anterior, posterior]) => ({ anterior, posterior })));
+    const lengths = walls.map((one) => one.lengths);
+    const value = computed(lengths);
+    const deviation = standardDeviationOf(
+      computed,
+      lengths,
+      walls.map(({ spread }) => spread),
+    );
+    return { quantity, value, unit, interval: interval95(value, deviation) };
   };
 }
 
@@ -240,17 +226,19 @@ function widened(measurement: Measurement, standardDeviation: number): Measureme
 
 type Heights = { readonly anterior: number; readonly posterior: number };
 
-function heightsOf(corners: readonly Point[]): Heights {
-  const [posteriorInferior, anteriorInferior, anteriorSuperior, posteriorSuperior] = corners as [
-    Point,
-    Point,
-    Point,
-    Point,
-  ];
-  return {
-    anterior: distance(anteriorSuperior, anteriorInferior),
-    posterior: distance(posteriorSuperior, posteriorInferior),
+/** The lengths of the front and the back wall, and how far they are spread: on their own, as they share no corner. */
+function wallsOf(body: Body, { image, manifest }: Output): { readonly lengths: Point; readonly spread: Covariance } {
+  const factor = manifest.operatingPoints.varianceScale.height;
+  const lengthOf = ([upper, lower]: readonly Point[]): number =>
+    distance(inMillimetres(upper!, image.spacing), inMillimetres(lower!, image.spacing));
+  const wall = (upper: Corner, lower: Corner) => {
+    const ends = [upper.at, lower.at];
+    const deviation = standardDeviationOf(lengthOf, ends, [upper.covariance, lower.covariance]);
+    return { length: lengthOf(ends), variance: factor * deviation ** 2 };
   };
+  const front = wall(body.anteriorSuperior, body.anteriorInferior);
+  const back = wall(body.posteriorSuperior, body.posteriorInferior);
+  return { lengths: [front.length, back.length], spread: { xx: front.variance, yy: back.variance, xy: 0 } };
 }
 
 /** The sacrum has no height to compare with, so L5 has one neighbour. */

@@ -317,6 +317,22 @@ describe('the findings of a spine', () => {
     expect(Math.abs(loss('posterior-height-loss', beside) - behind)).toBeLessThan(4);
   });
 
+  test('carries the spread of both ends of a wall to its height, and of both walls to their ratio', () => {
+    const spacing = { rowMm: 0.5, columnMm: 0.2, plane: 'patient' } as const;
+    const variance = 4;
+    const { measurements } = at(answerFor({ variance, image: { spacing } }), 'L3');
+    const deviationOf = (quantity: string): number => {
+      const { value, interval } = measurements.find((one) => one.quantity === quantity)!;
+      return (interval![1] - value) / 1.959964;
+    };
+    // The walls stand along the rows, so only the corners' spread across rows changes their lengths.
+    const wall = Math.sqrt(2 * variance * manifest.operatingPoints.varianceScale.height) * spacing.rowMm;
+    expect(deviationOf('anterior-height')).toBeCloseTo(wall, 5);
+    expect(deviationOf('posterior-height')).toBeCloseTo(wall, 5);
+    const height = bodyHeight * spacing.rowMm;
+    expect(deviationOf('anterior-posterior-height-ratio')).toBeCloseTo((Math.SQRT2 * wall) / height, 5);
+  });
+
   test('gives losses an interval that grows with the corners’ uncertainty', () => {
     const width = (variance: number) => {
       const { interval } = at(answerFor({ variance }), 'L3').measurements.find(
