@@ -6,6 +6,7 @@ import { wayOf } from '../dicom/volume/plane.ts';
 import { asWetreadError, type ErrorCode } from '../domain/errors.ts';
 import type { SeriesUid } from '../domain/ids.ts';
 import type { Arrangement, Stack } from '../domain/slice.ts';
+import { trueMinus } from '../domain/true-minus.ts';
 import { UsageError, type Io } from './command.ts';
 import { headerOf, type FileHeader } from './file-header.ts';
 
@@ -110,7 +111,7 @@ function plain({ seriesUid: uid, modality, description, objects, stacks, leftOut
       `    T2 sagittal: ${stack.t2Sagittal} (${sequence.why})${extras(sequence)}`,
       ...slices.map(
         ({ file, frame, positionMm }, index) =>
-          `    ${String(index + 1).padStart(4)}  ${positionMm === undefined ? '' : `${positionMm.toFixed(2).padStart(9)} mm`}  ${file ?? ''}${frame === 0 ? '' : `  frame ${frame + 1}`}`,
+          `    ${String(index + 1).padStart(4)}  ${positionMm === undefined ? '' : `${trueMinus(positionMm.toFixed(2)).padStart(9)} mm`}  ${file ?? ''}${frame === 0 ? '' : `  frame ${frame + 1}`}`,
       ),
     );
   }

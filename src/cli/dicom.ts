@@ -5,6 +5,7 @@ import { decoderPool, type DecoderPool } from '../dicom/decoder-pool.ts';
 import type { InstanceDescription } from '../dicom/describe.ts';
 import { asWetreadError, type ErrorCode } from '../domain/errors.ts';
 import { silentLogger } from '../domain/log.ts';
+import { trueMinus } from '../domain/true-minus.ts';
 import { readArgs, UsageError, type Command } from './command.ts';
 import { printStacks } from './dicom-stack.ts';
 
@@ -122,9 +123,9 @@ function plain(report: FileReport): string {
     `bits             ${report.bitsStored} of ${report.bitsAllocated}, ${report.signed ? 'signed' : 'unsigned'}`,
     `photometric      ${report.photometric}`,
     `spacing          ${spacing === undefined ? 'unknown' : `${spacing.rowMm} × ${spacing.columnMm} mm (${spacing.plane} plane)`}`,
-    ...(position === undefined ? [] : [`position         ${position.join(', ')} mm`]),
-    ...(orientation === undefined ? [] : [`orientation      ${orientation.join(', ')}`]),
-    `stored values    ${report.minimum} to ${report.maximum}`,
+    ...(position === undefined ? [] : [`position         ${trueMinus(position.join(', '))} mm`]),
+    ...(orientation === undefined ? [] : [`orientation      ${trueMinus(orientation.join(', '))}`]),
+    trueMinus(`stored values    ${report.minimum} to ${report.maximum}`),
     `SHA-256          ${report.sha256}`,
   ];
   return `${report.file}\n${lines.map((line) => `  ${line}`).join('\n')}`;

@@ -3,6 +3,7 @@ import { errorTable } from '../domain/errors.ts';
 import type { Reading } from '../domain/finding.ts';
 import type { SelectionNote } from '../domain/outcome.ts';
 import type { StudyRecord } from '../domain/study.ts';
+import { trueMinus } from '../domain/true-minus.ts';
 
 export function shownStudy(study: StudyRecord, readings: readonly Reading[], standing: string): string {
   const { studyUid, modalities, description, startedAt, announcedAt, settledAt, instanceCount, state } = study;
@@ -26,7 +27,7 @@ export function shownStudy(study: StudyRecord, readings: readonly Reading[], sta
   for (const { pack, readAt, pictures, findings } of readings)
     lines.push(
       `  read by ${pack.name} ${pack.version} at ${readAt}${pictures === undefined ? '' : ` (${counted(pictures, 'object')})`}`,
-      ...findings.map(({ summary }) => `    ${summary}`),
+      ...findings.map(({ summary }) => `    ${trueMinus(summary)}`),
     );
   if (outcome?.kind === 'analysed')
     for (const { pack, code } of outcome.packFailures)

@@ -1,6 +1,6 @@
 /** A report as one page that needs nothing else: it can be mailed, printed, and opened in ten years. */
 import { escapeHtml, plotSvg } from './plot-svg.ts';
-import { figureText, type Cell, type Figure, type Report, type Section, type Table } from './report.ts';
+import { figureText, plainCell, type Cell, type Figure, type Report, type Section, type Table } from './report.ts';
 
 const css = `
 :root{color-scheme:light;--ink:#16262b;--quiet:#47565b;--line:#d3dadb;--accent:#0a5a69;--synthetic:#744600;--synthetic-soft:#fdf2da;--real:#164a8a;--real-soft:#e7effa;font:100%/1.5 system-ui,'Segoe UI',sans-serif;color:var(--ink);background:#f2f4f4}
@@ -83,7 +83,9 @@ function tableHtml({ title, columns, rows }: Table): string {
 
 function cellHtml(cell: Cell, index: number): string {
   if (typeof cell !== 'object')
-    return index === 0 ? `<th scope="row">${escapeHtml(String(cell))}</th>` : `<td>${escapeHtml(String(cell))}</td>`;
+    return index === 0
+      ? `<th scope="row">${escapeHtml(plainCell(cell))}</th>`
+      : `<td>${escapeHtml(plainCell(cell))}</td>`;
   const [value, range] = splitText(cell);
   return `<td><span class="value">${value}</span>${range === '' ? '' : ` <span class="range">${range}</span>`}</td>`;
 }

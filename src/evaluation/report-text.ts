@@ -1,5 +1,5 @@
 /** A report as the terminal shows it. */
-import { figureText, type Cell, type Figure, type Report, type Section } from './report.ts';
+import { figureText, plainCell, type Cell, type Figure, type Report, type Section } from './report.ts';
 
 export type TextStyle = { readonly bold: (text: string) => string; readonly faint: (text: string) => string };
 export const plain: TextStyle = { bold: (text) => text, faint: (text) => text };
@@ -52,7 +52,7 @@ function sectionText(section: Section, style: TextStyle): string {
 const by = ({ by: method, interval }: Figure, style: TextStyle): string =>
   method === undefined || interval === undefined ? '' : style.faint(`  ${method}`);
 
-export const cellText = (cell: Cell): string => (typeof cell === 'object' ? figureText(cell) : String(cell));
+export const cellText = (cell: Cell): string => (typeof cell === 'object' ? figureText(cell) : plainCell(cell));
 
 export function tableText(columns: readonly string[], rows: readonly (readonly Cell[])[]): string[] {
   const texts = [columns, ...rows.map((row) => row.map(cellText))];

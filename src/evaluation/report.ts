@@ -1,4 +1,5 @@
 /** An evaluation as data: the terminal table, the JSON file and the page are three ways of showing it. */
+import { trueMinus } from '../domain/true-minus.ts';
 import type { Interval } from './intervals.ts';
 import type { Share } from './counts.ts';
 
@@ -114,10 +115,13 @@ export const figureOf = (name: string, { value, k, n, interval }: Share): Figure
   by: 'Wilson',
 });
 
+/** A cell that is no figure, for people; words stay as they are. */
+export const plainCell = (cell: string | number): string => (typeof cell === 'number' ? trueMinus(String(cell)) : cell);
+
 /** `0.935 (0.901 to 0.958; 257/275)`, as the tables of papers write it. */
 export function figureText({ value, interval, k, n, unit }: Figure): string {
   const digits = unit === undefined ? 3 : 2;
-  const write = (number: number): string => (Number.isFinite(number) ? number.toFixed(digits) : 'n/a');
+  const write = (number: number): string => (Number.isFinite(number) ? trueMinus(number.toFixed(digits)) : 'n/a');
   const inside = [
     ...(interval !== undefined && Number.isFinite(value) ? [`${write(interval[0])} to ${write(interval[1])}`] : []),
     ...(k !== undefined && n !== undefined ? [`${k}/${n}`] : n !== undefined ? [`n ${n}`] : []),

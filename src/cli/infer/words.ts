@@ -1,5 +1,6 @@
 /** A file's reading as somebody at a terminal reads it: the suspicion first, then what was measured, then what was not read. */
 import { isSuspicion, type FindingDraft } from '../../domain/finding.ts';
+import { trueMinus } from '../../domain/true-minus.ts';
 import type { FileReading, PackReading } from './reading.ts';
 
 export function inWords({ file, slices, notRead: leftBy = [], pictures, error }: FileReading): string {
@@ -29,6 +30,8 @@ function readingInWords({ pack, title, version, demonstration, findings, runMs }
   const marks = { detected: '▲', 'not-detected': ' ', measured: ' ', 'not-assessable': '–' } as const;
   return [
     `  ${title} ${version} (${pack})${demonstration ? ', demonstration model' : ''}, ${Math.round(runMs)} ms; AI suggestion, not reviewed`,
-    ...findings.toSorted((a, b) => order(a) - order(b)).map((one) => `  ${marks[one.result.kind]} ${one.summary}`),
+    ...findings
+      .toSorted((a, b) => order(a) - order(b))
+      .map((one) => `  ${marks[one.result.kind]} ${trueMinus(one.summary)}`),
   ];
 }

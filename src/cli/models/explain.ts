@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { asWetreadError } from '../../domain/errors.ts';
 import type { GreyImage } from '../../domain/image.ts';
+import { trueMinus } from '../../domain/true-minus.ts';
 import type { LoadedPack } from '../../inference/load-packs.ts';
 import { served } from '../../inference/model-runner.ts';
 import type { Network } from '../../inference/network.ts';
@@ -70,7 +71,7 @@ export async function explainPack({ pack, image, verdict, folder, threads, tell 
     const answer = await runPack({ manifest, pack: code.default }, networks, job, { watch: (run) => runs.push(run) });
     for (const run of runs) await tellRun(run);
     tell('\nfindings');
-    for (const { summary, result } of answer.findings) tell(`  ${result.kind.padEnd(15)} ${summary}`);
+    for (const { summary, result } of answer.findings) tell(`  ${result.kind.padEnd(15)} ${trueMinus(summary)}`);
     await writeFile(
       join(folder, 'overlay.png'),
       overlayOf(image, [{ ...identity, demonstration: manifest.demonstration, findings: answer.findings }]),
@@ -91,9 +92,10 @@ export async function explainPack({ pack, image, verdict, folder, threads, tell 
       const size = rows * columns;
       const name = `${network}-${(region.label ?? `region${index + 1}`).replaceAll(/[^\w-]/g, '-')}`;
       const file = await picture(name, rows, columns, data.subarray(index * size, (index + 1) * size));
-      const turned = region.angleRad === undefined ? '' : `, turned ${Math.round((region.angleRad * 180) / Math.PI)}°`;
+      const turned =
+        region.angleRad === undefined ? '' : `, turned ${number(Math.round((region.angleRad * 180) / Math.PI))}°`;
       tell(
-        `  region ${region.label ?? index + 1}: ${region.width.toFixed(0)} × ${region.height.toFixed(0)} at ${region.centre.map((value) => value.toFixed(0)).join(', ')}${turned}   ${file}`,
+        `  region ${region.label ?? index + 1}: ${region.width.toFixed(0)} × ${region.height.toFixed(0)} at ${region.centre.map((value) => number(Math.round(value))).join(', ')}${turned}   ${file}`,
       );
     }
     for (const [name, tensor] of Object.entries(answer.outputs))
@@ -118,7 +120,7 @@ function visible(values: Float32Array): Float32Array {
   return values.map((value) => (value - low) / width);
 }
 
-const number = (value: number): string => Number(value.toPrecision(4)).toString();
+const number = (value: number): string => trueMinus(Number(value.toPrecision(4)).toString());
 const rangeInWords = (values: ArrayLike<number>): string => {
   if (values.length === 0) return 'no values';
   const [low, high] = rangeOf(values);
