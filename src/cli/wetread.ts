@@ -33,16 +33,23 @@ async function main([name, ...rest]: string[]): Promise<number> {
   }
   const load = commands.find(([known]) => known === name)?.[1];
   if (load === undefined) {
-    const near = commands.map(([known]) => known).filter((known) => known.startsWith(name.slice(0, 2)));
-    const error = {
-      code: 'cli.wrong-use',
-      message: `there is no command "${name}"${near.length === 0 ? '' : `; is it ${near.join(' or ')}?`}`,
-      next: 'Try: wetread --help',
-    } as const;
-    tellError(error, { to: io, asJson: rest.includes('--json'), called: 'wetread' });
+    const error = { code: 'cli.wrong-use', message: whyNone(name, rest), next: 'Try: wetread --help' } as const;
+    tellError(error, { to: io, asJson: [name, ...rest].includes('--json'), called: 'wetread' });
     return 2;
   }
   return runCommand((await load()).command, rest, io);
+}
+
+function whyNone(name: string, rest: readonly string[]): string {
+  const names = commands.map(([known]) => known);
+  if (name.startsWith('-')) {
+    const command = rest.find((word) => names.includes(word));
+    return command === undefined
+      ? `no command is named, only ${name}; there are ${names.join(', ')}`
+      : `${name} stands before the command; options follow it: wetread ${command} ${name}`;
+  }
+  const near = names.filter((known) => known.startsWith(name.slice(0, 2)));
+  return `there is no command "${name}"${near.length === 0 ? '' : `; is it ${near.join(' or ')}?`}`;
 }
 
 process.exitCode = await main(process.argv.slice(2));

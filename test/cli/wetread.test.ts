@@ -36,6 +36,23 @@ describe('wetread', () => {
     expect(JSON.parse(json.out)).toMatchObject({ error: { code: 'cli.wrong-use', next: 'Try: wetread --help' } });
   });
 
+  test('called with an option and no command says that, as text and as JSON, and exits 2', async () => {
+    const text = await wetread(['--quiet']);
+    expect([text.code, text.out]).toEqual([2, '']);
+    expect(text.err).toMatch(
+      /^wetread: no command is named, only --quiet; there are demo, serve, .*\nTry: wetread --help/,
+    );
+    const json = await wetread(['--json']);
+    expect([json.code, json.err]).toEqual([2, '']);
+    expect(JSON.parse(json.out)).toMatchObject({
+      error: { code: 'cli.wrong-use', message: expect.stringMatching(/^no command is named, only --json; /) as string },
+    });
+    const before = await wetread(['--json', 'models']);
+    expect(JSON.parse(before.out)).toMatchObject({
+      error: { message: '--json stands before the command; options follow it: wetread models --json' },
+    });
+  });
+
   test.each(commands)('%s explains itself and its --json without doing anything', async (name) => {
     const { code, out, err } = await wetread([name, '--help']);
     expect([code, err]).toEqual([0, '']);
