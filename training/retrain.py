@@ -1,6 +1,6 @@
 """Trains a model anew from nothing: every step of training/README.md, in order, by one command.
 
-    python -m training.retrain lumbar-landmarks --data DATA --out OUT             # some twelve hours of one core
+    python -m training.retrain lumbar-landmarks --data DATA --out OUT             # some fourteen hours of one core
     python -m training.retrain slip-detector --data DATA --out OUT                # after lumbar-landmarks, same OUT
     python -m training.retrain vertebral-fracture --data DATA --out OUT           # after lumbar-landmarks, same OUT
     python -m training.retrain lumbar-landmarks --data DATA --out OUT --share 0.004 # a rehearsal of minutes
@@ -82,10 +82,20 @@ def lumbar_landmarks(run):
         "second stage on all": refine(
             [fine, fine2], "refine2", 78, "--rate", "1.5e-3", *start("refine"), *real, "--real-share", "0.08"
         ),
+        "slip branch on phantoms": [
+            "slip_detector.train_branch", three, fine2, out / "branch", "--trunk", out / "more/checkpoint.pt",
+            "--minutes", run.minutes(58),
+        ],
+        "slip branch on all": [
+            "slip_detector.train_branch", fine, fine2, two, three, out / "branch2", "--warm-start",
+            out / "branch/checkpoint.pt", "--minutes", run.minutes(66), "--rate", "1.2e-3", "--limit", "60000",
+            *([] if run.without_real else marked),
+        ],
         "one graph": [
             "lumbar_landmarks.export", out / "model.onnx", "--coarse", out / "more/checkpoint.pt",
             "--refine", out / "refine2/checkpoint.pt", "--referee", out / "levels/checkpoint.pt",
-            "--temperature", "0.7", "--int8", "--float", "coarse", "--calibrate", run.data,
+            "--slips", out / "branch2/checkpoint.pt", "--temperature", "0.7",
+            "--int8", "--float", "coarse", "--calibrate", run.data,
         ],
     }  # fmt: skip
 
@@ -101,29 +111,31 @@ def install_lumbar_landmarks(run):
         ],
         "card": ["lumbar_landmarks.card", evaluation, f"{pack}/MODEL_CARD.md"],
         "manifest": ["lumbar_landmarks.seal_pack", "--kept", run.out / "kept"],
+        "films to choose on where a slip is called": slip_films(run),
+        "where a slip is called": [
+            "slip_detector.operating_point", f"{pack}/model.onnx", run.out / "slips/manifest.csv", "--write",
+        ],
         "manifest of the pack that borrows it": ["vertebral_fracture.seal"],
         "cases": ["demo_films.cases", f"{pack}/model.onnx", f"{pack}/cases"],
         "cases of the pack that borrows it": ["demo_films.fracture_cases", "models/vertebral-fracture/cases"],
     }  # fmt: skip
 
 
+def slip_films(run):
+    return ["slip_detector.test_set", run.out / "slips", "--films", run.films(300), "--validation", run.films(450)]
+
+
 def slip_detector(run):
     out, trunk = run.out, ["--corners", run.out / "more" / "checkpoint.pt"]
     films = out / "films" / "three"
     return {
-        "the list of films": [
-            "slip_detector.test_set", out / "slips", "--films", run.films(300), "--validation", run.films(450),
-        ],
+        "the list of films": slip_films(run),
         "boxes": [
             "slip_detector.train", films, out / "boxes", *trunk, "--freeze", "--minutes", run.minutes(57),
         ],
-        "a second look at each box": [
-            "slip_detector.train_branch", films, out / "films" / "fine2", out / "branch", *trunk,
-            "--minutes", run.minutes(58),
-        ],
         "one graph": [
             "slip_detector.export", out / "slip-detector.onnx", "--checkpoint", out / "boxes" / "checkpoint.pt",
-            "--branch", out / "branch" / "checkpoint.pt",
+            "--branch", out / "branch2" / "checkpoint.pt",
         ],
         "its answers": [
             "slip_detector.answer", out / "slip-detector.onnx", out / "slips/manifest.csv", out / "faster-rcnn.jsonl",

@@ -5,7 +5,12 @@ import torch.nn.functional as F
 
 
 def cut(image, centre, along, down, size, side):
-    """Crops (N*P, 1, side, side) of films (N, 1, H, W), each normalised by itself.
+    """Crops (N*P, 1, side, side) of films (N, 1, H, W), each normalised by itself."""
+    return normalised(sampled(image, centre, along, down, size, side))
+
+
+def sampled(image, centre, along, down, size, side):
+    """Crops (N*P, 1, side, side) in the film's own grey levels, black beyond its edges.
 
     Centres and axes (N, P, 2) and sizes (N, P, 1) are in pixels of the film.
     """
@@ -20,7 +25,7 @@ def cut(image, centre, along, down, size, side):
     frame = torch.stack([along * size * scale, down * size * scale, (centre + 0.5) * scale - 1], 2)
     grid = (spots @ frame).reshape(count, places * side, side, 2)
     crops = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return normalised(crops.reshape(count * places, 1, side, side))
+    return crops.reshape(count * places, 1, side, side)
 
 
 def normalised(crops):

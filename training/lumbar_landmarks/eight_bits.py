@@ -20,10 +20,10 @@ from .rounding import trained_ranges, was_rounded
 
 PHANTOMS = 24
 FIRST_SEED = 4_900_000  # of the training range, beyond what shards are rendered from
-NETS = ("/coarse/", "/fine/", "/referee/")
+NETS = ("/coarse/", "/fine/", "/referee/", "/branch/")
 # Stay as they are: a first layer sees fine detail in a wide range of greys, and the last one is the answer itself. Both
 # cost next to nothing.
-FLOAT = ("/coarse/stem", "/coarse/head", "/fine/stem", "/fine/head", "/referee/steps/steps.0/narrow")
+FLOAT = ("/coarse/stem", "/coarse/head", "/fine/stem", "/fine/head", "/referee/steps/steps.0/narrow", "/branch/look/look.0")
 # Stay as well in a net that was not trained with rounding: each was tried by itself, and alone moved corners as far as
 # all the others together.
 UNTRAINED = {"coarse": ("/coarse/down.0", "/coarse/down.1"), "fine": ("/fine/first",)}

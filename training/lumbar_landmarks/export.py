@@ -1,7 +1,7 @@
 """Write the trained net as ONNX with the interface the service knows, and check it against torch.
 
 python -m training.lumbar_landmarks.export models/lumbar-landmarks/model.onnx --coarse COARSE.pt --refine REFINE.pt \
-    --referee LEVELS.pt --int8 --calibrate DATA
+    --referee LEVELS.pt --slips BRANCH.pt --int8 --calibrate DATA
 """
 
 import argparse
@@ -17,6 +17,8 @@ from onnx import numpy_helper
 
 from ..phantoms.generator import Setting, render
 from ..phantoms.geometry import COUNTED, LANDMARKS
+from ..slip_detector.branch import load_branch
+from ..slip_detector.segments import SEGMENTS
 from .dataset import letterbox, normalise
 from .eight_bits import calibration_films, quantise
 from .levels import LevelNet
@@ -37,17 +39,17 @@ def averaged(checkpoints):
     }
 
 
-def load_reader(checkpoints, refinement, referee=None, **options):
+def load_reader(checkpoints, refinement, referee=None, branch=None, **options):
     coarse, fine = evaluated(CornerNet(), averaged(checkpoints)), evaluated(RefineNet(), averaged([refinement]))
     judge = None
     if referee is not None:
         judge = LevelNet()
         judge.load_state_dict(averaged([referee]))
         judge = judge.eval()
-    return Reader(coarse, fine, judge, **options).eval()
+    return Reader(coarse, fine, judge, branch and load_branch(branch), **options).eval()
 
 
-OUTPUTS = ("landmarks", "levels", "apart")
+OUTPUTS = ("landmarks", "levels", "apart", "slips", "named")
 
 
 def write(reader, path, films=None, whole=(), states=None):
@@ -88,32 +90,37 @@ def compare(path, reader, label):
             expected = [part.numpy() for part in reader(torch.from_numpy(image))]
         got = session.run(list(OUTPUTS), {"image": image})
         apart = np.abs(got[0][..., :2] - expected[0][..., :2])
-        levels = np.abs(got[1] - expected[1]).max()
-        print(f"{label}, batch {count}: to torch at most {apart.max():.4f}, median {np.median(apart):.5f} px, levels {levels:.5f}")
+        levels, slips = (np.abs(got[index] - expected[index]).max() for index in (1, 3))
+        print(
+            f"{label}, batch {count}: to torch at most {apart.max():.4f}, median {np.median(apart):.5f} px, "
+            f"levels {levels:.5f}, slips {slips:.5f}"
+        )
 
 
 def drift(path, reader, films=24):
     """How far corners of the quantised graph lie from torch's, on validation phantoms."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    away, error, same = [], [], 0
+    away, error, steps, same = [], [], [], 0
     for index in range(films):
         film = render(SEEDS["validation"] + index, VALIDATION[index % len(VALIDATION)], *INPUT)
         canvas, truth, scale = letterbox(film.image, film.landmarks, *INPUT)
         image = normalise(canvas)[None, None]
         with torch.no_grad():
-            expected, chance, _ = (part[0].numpy() for part in reader(torch.from_numpy(image)))
-        found, levels, _ = (part[0] for part in session.run(list(OUTPUTS), {"image": image}))
+            expected, chance, _, slips, _ = (part[0].numpy() for part in reader(torch.from_numpy(image)))
+        found, levels, _, rounded, _ = (part[0] for part in session.run(list(OUTPUTS), {"image": image}))
         in_view = ((truth >= 0) & (truth <= [INPUT[1] - 1, INPUT[0] - 1])).all(1)
         in_view &= np.isin(np.arange(len(LANDMARKS)), np.r_[COUNTED])
         millimetres = lambda points, others: np.linalg.norm(points - others, axis=1)[in_view] * film.pixel_mm / scale
         away.append(millimetres(found[:, :2], expected[:, :2]))
         error.append([np.median(millimetres(part[:, :2], truth)) for part in (expected, found)])
         same += int(levels.argmax() == chance.argmax())
+        steps.append(100 * np.abs(rounded - slips)[:, 0])
     away, error = np.concatenate(away), np.median(error, axis=0)
     print(
         f"int8 against float, L1 to S1 of {films} validation phantoms (synthetic): moved by {away.mean():.3f} mm in the "
         f"mean, median {np.median(away):.3f}, 95th percentile {np.quantile(away, 0.95):.3f}; the same naming on {same}; "
-        f"median error {error[0]:.3f} mm float, {error[1]:.3f} mm int8"
+        f"median error {error[0]:.3f} mm float, {error[1]:.3f} mm int8; the branch's slips moved by {np.mean(steps):.2f} % "
+        f"in the mean, 95th percentile {np.quantile(steps, 0.95):.2f} %"
     )
 
 
@@ -168,6 +175,19 @@ def describe():
                 "shape": ["n", len(LANDMARKS)],
                 "meaning": "distance between the corner found on the film and on its mirror image, in pixels of the canvas",
             },
+            "slips": {
+                "shape": ["n", len(SEGMENTS), 3],
+                "segments": list(SEGMENTS),
+                "values": ["step", "deviation", "slipped"],
+                "meaning": "what the slip branch sees on each segment: how far the upper body stands before the lower, in "
+                "upper end plates of the lower one, the standard deviation of that, and the probability of a slip; "
+                "a second measurement beside that of the corners",
+            },
+            "named": {
+                "shape": ["n", len(LANDMARKS)],
+                "meaning": "share of the heat maps of this very name that lies where its corner was found, before the column "
+                "was mended or renamed: below 1 where another vertebra may bear the name",
+            },
         },
         "facing": "the net reads both facings at once; the facing of the film comes from the corners: 'right' when the "
         "anterior corners lie to the right of the posterior ones",
@@ -182,13 +202,14 @@ def main():
     )
     arguments.add_argument("--refine", type=Path, required=True, help="checkpoint of the second stage")
     arguments.add_argument("--referee", type=Path, help="checkpoint of the level referee")
+    arguments.add_argument("--slips", type=Path, required=True, help="checkpoint of the slip branch")
     arguments.add_argument("--temperature", type=float, default=1.0, help="of the referee, as chosen on validation films")
     arguments.add_argument("--int8", action="store_true", help="most convolutions in eight bits: twice as fast")
     arguments.add_argument(
         "--calibrate", type=Path, metavar="DATA", help="data sets whose real training films help to set int8's ranges"
     )
     arguments.add_argument(
-        "--float", nargs="*", choices=("coarse", "fine", "referee"), default=(), help="nets that --int8 leaves as they are"
+        "--float", nargs="*", choices=("coarse", "fine", "referee", "branch"), default=(), help="nets that --int8 leaves as they are"
     )
     arguments.add_argument("--corners", type=Path, default=Path(__file__).with_name("real-corners.json"))
     options = arguments.parse_args()
@@ -198,7 +219,7 @@ def main():
     torch.manual_seed(0)
     torch.set_num_threads(1)
     films = calibration_films(INPUT, options.corners, options.calibrate) if options.int8 else None
-    reader = load_reader(options.coarse, options.refine, options.referee, temperature=options.temperature)
+    reader = load_reader(options.coarse, options.refine, options.referee, options.slips, temperature=options.temperature)
     states = {"coarse": averaged(options.coarse), "fine": averaged([options.refine])}
     write(reader, options.out, films, options.float, states)
     text = json.dumps(describe(), indent=2) + "\n"

@@ -23,6 +23,7 @@ class Reading:
     facing: str
     levels: np.ndarray  # (3,) probabilities that the column as found lies one lower, as named, one higher
     apart: np.ndarray  # (34,) between the film and its mirror image, in pixels of the film
+    slips: np.ndarray  # (5, 3) by the slip branch: the step in lower end plates, its deviation, the probability of a slip
 
 
 class FilmReader:
@@ -33,17 +34,17 @@ class FilmReader:
         self.sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
     def run(self, canvas):
-        """Landmarks, levels and distances between the facings for one normalised canvas."""
-        return self.session.run(["landmarks", "levels", "apart"], {"image": canvas[None, None]})
+        """Landmarks, levels, distances between the facings and the branch's slips for one normalised canvas."""
+        return self.session.run(["landmarks", "levels", "apart", "slips"], {"image": canvas[None, None]})
 
     def read(self, image):
         rows, columns = image.shape
         canvas, _, scale = letterbox(np.asarray(image, np.float32), None, *INPUT)
-        found, levels, apart = (part[0] for part in self.run(normalise(canvas)))
+        found, levels, apart, slips = (part[0] for part in self.run(normalise(canvas)))
         width, height = int(round(columns * scale)), int(round(rows * scale))
         left, top = (INPUT[1] - width) // 2, (INPUT[0] - height) // 2
         factor = np.array([columns / width, rows / height])
         points = (found[:, :2] + 0.5 - [left, top]) * factor - 0.5
         covariance = found[:, 3:] * [factor[0] ** 2, factor[1] ** 2, factor[0] * factor[1]]
         facing = "right" if points[ANTERIOR, 0].mean() > points[POSTERIOR, 0].mean() else "left"
-        return Reading(points, found[:, 2], covariance, facing, levels, apart * factor[0])
+        return Reading(points, found[:, 2], covariance, facing, levels, apart * factor[0], slips)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..phantoms.geometry import BODY, COUNTED, INDEX, LANDMARKS, LUMBAR, lower_plate
+from ..slip_detector.segments import SEGMENTS
 from . import gate
 from .operating_points import WELL_READ_MM
 from .reader import FilmReader
@@ -113,6 +114,12 @@ def main():
         },
         "levels": {"type": "float32", "shape": ["n", 3], "labels": ["oneLower", "asNamed", "oneHigher"]},
         "apart": {"type": "float32", "shape": ["n", len(LANDMARKS)], "labels": list(LANDMARKS)},
+        "slips": {
+            "type": "float32",
+            "shape": ["n", len(SEGMENTS), 3],
+            "labels": list(SEGMENTS),
+            "values": ["step", "deviation", "slipped"],
+        },
     }
     (PACK / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     print(f"{PACK / 'manifest.json'}: version {manifest['version']}, varianceScale {manifest['operatingPoints']['varianceScale']}")

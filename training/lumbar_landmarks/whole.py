@@ -4,6 +4,7 @@
 2. A column in which one vertebra was skipped or found twice is mended (`column`).
 3. The referee (`levels`) says how likely every name is one too high or too low; the likeliest naming is taken.
 4. One more look at each vertebra, upright and enlarged (`refine`).
+5. Each segment from L1/L2 to L5/S1 as a whole, for a second measurement of its slip (`slip_detector.branch`).
 """
 
 import torch
@@ -11,6 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..phantoms.geometry import BODIES, LANDMARKS, LEVELS, PLATE
+from ..slip_detector.branch import boxes_around, told
+from ..slip_detector.segments import SEGMENTS
 from .column import mended
 from .levels import corrected, judge
 from .net import STRIDE
@@ -69,14 +72,20 @@ class Reader(nn.Module):
 
     - `landmarks` (N, 34, 6): x, y in pixels of the input, mass, var x, var y, cov xy;
     - `levels` (N, 3): probabilities of the referee's SHIFTS for the column as it was found, before it was renamed;
-    - `apart` (N, 34): distance between each corner as found on the film and on its mirror image, in pixels of the input.
+    - `apart` (N, 34): distance between each corner as found on the film and on its mirror image, in pixels of the input;
+    - `slips` (N, 5, 3): by the slip branch, the step of each segment, its standard deviation, and the probability that it
+      slipped. What the corners say of it is for the reader of `landmarks` to work out;
+    - `named` (N, 34): the share of each name's own heat maps that lies where its corner was found at first: how sure the
+      net is of the name, where the mass says how sure it is of some vertebra.
+
+    Without a branch, for looking at corners alone, the last two are left out.
 
     The mass is the share of the heat maps that lies at the corner: near 1 where the net is sure of a vertebra there.
     """
 
-    def __init__(self, coarse, fine, referee=None, temperature=1.0, zooms=(1.0,), looks=1):
+    def __init__(self, coarse, fine, referee=None, branch=None, temperature=1.0, zooms=(1.0,), looks=1):
         super().__init__()
-        self.coarse, self.fine, self.referee = coarse, fine, referee
+        self.coarse, self.fine, self.referee, self.branch = coarse, fine, referee, branch
         self.temperature, self.zooms, self.looks = temperature, zooms, looks
 
     def forward(self, image):
@@ -97,10 +106,14 @@ class Reader(nn.Module):
         mass = seen_mass(probability, points)
         # Pixel centres: coordinate c of the half-size film is 2c + 0.5 on the full one.
         points = points * 2 + 0.5
-        covariance = torch.zeros_like(points)
+        covariance = points.new_zeros(*points.shape[:2], 3)
         for _ in range(self.looks):
             points, covariance = refine(self.fine, image, points)
-        return torch.cat([points, mass[..., None], covariance], -1), chance, apart
+        answer = torch.cat([points, mass[..., None], covariance], -1), chance, apart
+        if self.branch is None:
+            return answer
+        segments = torch.arange(len(SEGMENTS)).expand(image.shape[0], -1)
+        return *answer, told(self.branch, image, boxes_around(points, *image.shape[2:]), segments), found
 
     def count(self, half, points, sacrum):
         if self.referee is None:

@@ -1,18 +1,18 @@
-"""The detector's slip branch: a last look at each segment that was found, at the film's own resolution.
+"""The slip branch: a last look at each segment that was found, at the film's own resolution.
 
-A slip of a tenth of an end plate is three pixels of the small film that segments are found on. As Mask R-CNN looks
-once more at what it found for a mask, this branch looks for the step: how far the upper body stands beyond the level's
-normal, how sure that is, and whether it slipped. It sees a square of the film, so that angles and shares of lengths stay
-what they are, and enough around the box that the canal and the arches show which side is the back.
+As Mask R-CNN looks once more at what it found for a mask, this branch looks for the step: how far the upper body stands
+beyond the level's normal, how sure that is, and whether it slipped. It sees a square of the film, so that angles and
+shares of lengths stay what they are, and enough around the box that the canal and the arches show which side is the back.
+The corner graph asks it around found corners, beside which it is a second measurement; the Faster R-CNN around its boxes.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchvision.ops import roi_align
 
+from ..lumbar_landmarks.crops import normalised, sampled
 from ..lumbar_landmarks.net import Residual, conv
-from .segments import SEGMENTS
+from .segments import COUNTED, NORMAL, SEGMENTS, corners_around
 
 PATCH = 80  # samples per side
 AROUND = (1.35, 1.15)  # the square's side: so many widths or heights of the box, whichever is longer
@@ -46,20 +46,42 @@ class SlipBranch(nn.Module):
         return self.dense(torch.cat([looked.float(), levels], 1))
 
 
-def squares(boxes):
-    """Boxes (n, 4) to the squares (n, 4) that the branch looks at."""
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    half = ((boxes[:, 2:] - boxes[:, :2]) * boxes.new_tensor(AROUND)).amax(1, keepdim=True) / 2
-    return torch.cat([centre - half, centre + half], 1)
+def boxes_around(corners, height, width):
+    """Corners (N, 34, 2) to the boxes (N, 5, 4) of the segments, as `segments.box_of` draws them."""
+    counted = corners[:, -len(COUNTED) :]
+    around = [counted[:, corners_around(segment)] for segment in range(len(SEGMENTS))]
+    low = torch.stack([of.amin(1) for of in around], 1).clamp(min=0)
+    high = torch.stack([of.amax(1) for of in around], 1)
+    return torch.cat([low, torch.minimum(high, high.new_tensor([width - 1, height - 1]))], -1)
 
 
 def patches_of(film, boxes):
-    """Normalised patches of one film (1, 1, h, w) around boxes in pixel centres, as the training cuts them."""
-    # roi_align counts from the pixel's edge, and averages four samples: the film is finer than the patch.
-    cut = roi_align(film, [squares(boxes) + 0.5], PATCH, sampling_ratio=2, aligned=True)
-    mean = cut.mean((1, 2, 3), keepdim=True)
-    spread = (cut - mean).pow(2).mean((1, 2, 3), keepdim=True).sqrt()
-    return (cut - mean) / (spread + 1e-4)
+    """Normalised patches (N*P, 1, 80, 80) of films (N, 1, h, w) around boxes (N, P, 4) in pixel centres."""
+    low, high = boxes[..., :2], boxes[..., 2:]
+    side = ((high - low) * boxes.new_tensor(AROUND)).amax(-1, keepdim=True)
+    right, down = (boxes.new_tensor(axis).expand_as(low) for axis in ([1.0, 0.0], [0.0, 1.0]))
+    # The film is finer than the patch: four samples are averaged.
+    return normalised(F.avg_pool2d(sampled(film, (low + high) / 2, right, down, side, 2 * PATCH), 2))
+
+
+def told(branch, film, boxes, segments):
+    """What the branch says of segments (N, P) in boxes (N, P, 4): the step in lower end plates, its standard deviation,
+    and the probability that the level slipped (N, P, 3)."""
+    levels = (segments[..., None] == torch.arange(len(SEGMENTS))).to(boxes.dtype).flatten(0, 1)
+    patches = patches_of(film, boxes)
+    # The step is the same in a mirror, and the mean of both looks is nearer to it than one.
+    straight, mirrored = branch(torch.cat([patches, patches.flip(3)]), torch.cat([levels, levels])).chunk(2)
+    beyond, scale, logit = ((straight + mirrored) / 2).unbind(1)
+    step = beyond * UNIT + boxes.new_tensor(NORMAL)[segments.flatten()]
+    # Laplace's scale to a standard deviation.
+    deviation = torch.exp(scale.clamp(-4, 4)) * UNIT * 2**0.5
+    return torch.stack([step, deviation, logit.sigmoid()], 1).reshape(*segments.shape, 3)
+
+
+def load_branch(path):
+    branch = SlipBranch()
+    branch.load_state_dict(torch.load(path, map_location="cpu", weights_only=False)["average"])
+    return branch.eval()
 
 
 def loss_of(found, beyond, slipped):

@@ -18,9 +18,9 @@ from torch import nn
 from ..lumbar_landmarks.dataset import letterbox, normalise
 from ..lumbar_landmarks.export import INPUT
 from ..phantoms.generator import Setting, render
-from .branch import UNIT, SlipBranch, patches_of
+from .branch import load_branch, told
 from .net import build
-from .segments import NORMAL, SEGMENTS
+from .segments import SEGMENTS
 
 OPSET = 17
 OUTPUTS = ("boxes", "segments", "found", "slipped", "offsets")
@@ -38,7 +38,6 @@ class Reader(nn.Module):
     def __init__(self, detector, branch=None):
         super().__init__()
         self.detector, self.branch = detector, branch
-        self.register_buffer("normal", torch.tensor(NORMAL, dtype=torch.float32))
 
     def forward(self, image):
         half = F.avg_pool2d(image, 2)
@@ -52,20 +51,8 @@ class Reader(nn.Module):
         found = torch.stack([torch.where(still, zero, scores), torch.where(still, scores, zero)], 1)
         if self.branch is None:
             return boxes, segments, found, zero, torch.stack([zero, zero], 1)
-        levels = (segments[:, None] == torch.arange(len(SEGMENTS))).to(boxes.dtype)
-        # The step is the same in a mirror, and the mean of both looks is nearer to it than one.
-        patches = patches_of(image, boxes)
-        told = (self.branch(patches, levels) + self.branch(patches.flip(3), levels)) / 2
-        # Laplace's scale to a standard deviation.
-        deviation = torch.exp(told[:, 1].clamp(-4, 4)) * UNIT * 2**0.5
-        offset = told[:, 0] * UNIT + self.normal[segments]
-        return boxes, segments, found, told[:, 2].sigmoid(), torch.stack([offset, deviation], 1)
-
-
-def load_branch(path):
-    branch = SlipBranch()
-    branch.load_state_dict(torch.load(path, map_location="cpu", weights_only=False)["average"])
-    return branch.eval()
+        said = told(self.branch, image, boxes[None], segments[None])[0]
+        return boxes, segments, found, said[:, 2], said[:, :2]
 
 
 def load(checkpoint, branch=None):

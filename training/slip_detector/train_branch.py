@@ -1,8 +1,9 @@
-"""Train the detector's slip branch on segments cut from phantom shards; resumable, checkpoint every few minutes.
+"""Train the slip branch on segments cut from phantom shards and real films; resumable, checkpoint every few minutes.
 
-python -m training.slip_detector.train_branch SHARDS... OUT --corners OUT/coarse/checkpoint.pt --minutes 40
+python -m training.slip_detector.train_branch SHARDS... OUT --trunk OUT/coarse/checkpoint.pt --minutes 40 \
+    --data DATA --corners training/lumbar_landmarks/real-corners.json
 
-Boxes are those of the truth, moved and scaled as a detector's are: nothing has to find a segment first, so a step costs
+Boxes are those of the truth, moved and scaled as found ones are: nothing has to find a segment first, so a step costs
 no more than the branch itself and half of what it sees can be slipped.
 """
 
@@ -14,6 +15,9 @@ import cv2
 import numpy as np
 import torch
 
+from ..lumbar_landmarks.dataset import letterbox
+from ..lumbar_landmarks.export import INPUT
+from ..lumbar_landmarks.pools import RealPool
 from ..running_average import follow
 from .branch import AROUND, PATCH, UNIT, SlipBranch, loss_of
 from .segments import NORMAL, SEGMENTS, box_of, corners_around, counted, offsets, slipped
@@ -25,6 +29,16 @@ CUT = int(PATCH * ROOM)
 # Of a batch: slipped backwards, in place, forwards. Films have seven forwards for one backwards, from which a branch
 # learns that every step is one forwards, whichever side the back is on.
 SHARES = {-1: 0.17, 0: 0.48, 1: 0.35}
+IN_PLACE_KEPT = 0.2  # there are eight times as many; a fifth of them is enough to learn from
+# Few films, hardly any of them slipped, and corners that an eye looked over: they show what films look like.
+REAL_SHARE = 0.08
+
+
+def real_films(corners, data):
+    """Real films as the graph sees them, and their corners from L1 to S1."""
+    for _, image, points in RealPool(corners, data).films:
+        canvas, moved, _ = letterbox(image.astype(np.float32), points, *INPUT)
+        yield np.round(canvas).astype(np.uint8), counted(moved)
 
 
 def side_of(box):
@@ -47,9 +61,9 @@ def cut_of(image, box):
 
 
 class Cuts:
-    """Segments of all shards: every slipped one, and as many in place as there is room for."""
+    """Segments of all shards: every slipped one, and as many in place as there is room for; and those of real films."""
 
-    def __init__(self, folders, limit, rng):
+    def __init__(self, folders, limit, rng, real=()):
         paths = sorted(path for folder in folders for path in Path(folder).glob("shard-*.npz"))
         self.images, self.corners, self.levels, self.beyond, self.slips = [], [], [], [], []
         for path in (paths[index] for index in rng.permutation(len(paths))):
@@ -57,19 +71,22 @@ class Cuts:
                 continue
             with np.load(path) as shard:
                 for image, points in zip(shard["images"], counted(shard["points"]), strict=True):
-                    self.add(image, points, rng)
+                    self.add(image, points, lambda slip: slip != 0 or rng.uniform() < IN_PLACE_KEPT)
             if len(self.images) >= limit:
                 break
+        phantoms = len(self.images)
+        for image, points in real:
+            self.add(image, points, lambda _: True)
         self.beyond, self.levels = np.array(self.beyond, np.float32), np.array(self.levels)
         self.slips = np.array(self.slips)
-        self.kinds = [np.flatnonzero(self.slips == slip) for slip in SHARES]
+        self.kinds = [np.flatnonzero(self.slips[:phantoms] == slip) for slip in SHARES]
+        self.real = np.arange(phantoms, len(self.images))
 
-    def add(self, image, points, rng):
+    def add(self, image, points, keep):
         found = offsets(points)
         for segment, slip in enumerate(slipped(found)):
             box = box_of(points, segment, image.shape)
-            # In place there are eight times as many; a fifth of them is enough to learn from.
-            if not np.isfinite(box).all() or min(box[2:] - box[:2]) < 12 or (slip == 0 and rng.uniform() > 0.2):
+            if not np.isfinite(box).all() or min(box[2:] - box[:2]) < 12 or not keep(slip):
                 continue
             cut, matrix = cut_of(image, box)
             self.images.append(cut)
@@ -79,8 +96,10 @@ class Cuts:
             self.slips.append(slip)
 
     def batch(self, rng, size):
-        counts = [int(round(size * share)) for share in SHARES.values()]
-        chosen = np.concatenate([rng.choice(kind, count) for kind, count in zip(self.kinds, counts, strict=True)])
+        real = int(round(size * REAL_SHARE)) if len(self.real) else 0
+        counts = [int(round((size - real) * share)) for share in SHARES.values()]
+        drawn = zip([*self.kinds, self.real], [*counts, real], strict=True)
+        chosen = np.concatenate([rng.choice(kind, count) for kind, count in drawn if count])
         patches = np.stack([shown(self.images[index], self.corners[index], rng) for index in chosen])
         return (
             torch.from_numpy(patches)[:, None],
@@ -127,7 +146,10 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("shards", type=Path, nargs="+", help="folders made by training.lumbar_landmarks.shards")
     arguments.add_argument("out", type=Path, help="folder of the checkpoint")
-    arguments.add_argument("--corners", type=Path, help="checkpoint of the corner finder to start from")
+    arguments.add_argument("--trunk", type=Path, help="checkpoint of the corner finder to start from")
+    arguments.add_argument("--warm-start", type=Path, help="checkpoint of a former training of the branch")
+    arguments.add_argument("--data", type=Path, help="data sets; with them, real films are shown too")
+    arguments.add_argument("--corners", type=Path, help="their corners, marked by eye")
     arguments.add_argument("--minutes", type=float, default=40)
     arguments.add_argument("--batch", type=int, default=64)
     arguments.add_argument("--rate", type=float, default=2e-3)
@@ -139,8 +161,10 @@ def main():
     cv2.setNumThreads(1)
     torch.manual_seed(options.seed)
     net = SlipBranch().train()
-    if options.corners:
-        net.load_corners(options.corners)
+    if options.trunk:
+        net.load_corners(options.trunk)
+    if options.warm_start:
+        net.load_state_dict(torch.load(options.warm_start, map_location="cpu", weights_only=False)["average"])
     checkpoint = options.out / "checkpoint.pt"
     state = torch.load(checkpoint, map_location="cpu", weights_only=False) if checkpoint.exists() else None
     spent, step = (state["spent"], state["step"]) if state else (0.0, 0)
@@ -152,9 +176,10 @@ def main():
     if state:
         optimizer.load_state_dict(state["optimizer"])
     rng = np.random.default_rng([options.seed, step])
-    cuts = Cuts(options.shards, options.limit, np.random.default_rng(options.seed))
+    real = real_films(options.corners, options.data) if options.data else []
+    cuts = Cuts(options.shards, options.limit, np.random.default_rng(options.seed), real)
     size = sum(p.numel() for p in net.parameters()) / 1e6
-    print(f"{len(cuts.images)} segments, {(cuts.slips != 0).sum()} slipped; {size:.2f} M parameters", flush=True)
+    print(f"{len(cuts.images)} segments, {(cuts.slips != 0).sum()} slipped, {len(cuts.real)} real; {size:.2f} M parameters", flush=True)
     began, saved, shown_at, losses = time.time() - spent, time.time(), time.time(), []
     keep = lambda: save(
         checkpoint, net=net.state_dict(), average=average, optimizer=optimizer.state_dict(), spent=spent, step=step
