@@ -34,8 +34,14 @@ export function cut(film: Plane, corners: BodyCorners): Cut | undefined {
 
 const leastPixels = 64;
 function hasTexture(crop: Float32Array, mask: Uint8Array): boolean {
-  const inside = crop.filter((_, place) => mask[place] === 1);
-  return inside.length >= leastPixels && inside.some((value) => value !== inside[0]);
+  let [pixels, darkest, brightest] = [0, Infinity, -Infinity];
+  for (let place = 0; place < crop.length; place += 1) {
+    if (mask[place] !== 1) continue;
+    pixels += 1;
+    darkest = Math.min(darkest, crop[place]!);
+    brightest = Math.max(brightest, crop[place]!);
+  }
+  return pixels >= leastPixels && darkest < brightest;
 }
 
 /** The network's input: one crop after the other. */

@@ -6,6 +6,7 @@ import type { Tensor } from './network.ts';
 import { prepare, readsRegions, type PreparedInput, type PrepareOptions } from './preprocess.ts';
 import type { PackJob } from './pack-job.ts';
 import { tensorOf } from './to-tensor.ts';
+import { areFinite } from './values.ts';
 
 export type Feeds = {
   readonly tensors: Readonly<Record<string, Tensor>>;
@@ -73,7 +74,7 @@ function givenTensor(
     throw new WetreadError('model.postprocess-failed', detail);
   }
   const values = Float32Array.from(data);
-  if (!values.every(Number.isFinite))
+  if (!areFinite(values))
     throw new WetreadError('model.postprocess-failed', `${name} was given values that are not numbers`);
   if (type === 'float16') return { type, dims, data: new Float16Array(values) };
   return type === 'uint8'

@@ -21,6 +21,7 @@ import { magnificationOf, throughMap, type PlaceMap } from './place-map.ts';
 import { runInParts } from './rows.ts';
 import { regionOf } from './planes.ts';
 import type { PackJob } from './pack-job.ts';
+import { areFinite } from './values.ts';
 
 /** A pack whose code is loaded. */
 export type WarmPack = { readonly manifest: PackManifest; readonly pack: ModelPack };
@@ -160,8 +161,7 @@ function checkedOutput(
   }
   const data =
     tensor.data instanceof Float32Array ? tensor.data : Float32Array.from(tensor.data as ArrayLike<number>, Number);
-  if (!data.every(Number.isFinite))
-    throw new WetreadError('model.bad-output', `${name} holds values that are not numbers`);
+  if (!areFinite(data)) throw new WetreadError('model.bad-output', `${name} holds values that are not numbers`);
   const plain: OutputTensor = { dims, data };
   return {
     ...plain,

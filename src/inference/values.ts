@@ -32,6 +32,12 @@ export const stretchToUnit = (plane: Float32Array, low: number, high: number): P
   });
 };
 
+/** A loop: `every` calls a function for each of them, nine times as long. */
+export function areFinite(values: Float32Array): boolean {
+  for (let at = 0; at < values.length; at += 1) if (!Number.isFinite(values[at])) return false;
+  return true;
+}
+
 export function rangeOf(planes: readonly Float32Array[]): [least: number, most: number] {
   let [least, most] = [Infinity, -Infinity];
   for (const plane of planes)

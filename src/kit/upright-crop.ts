@@ -127,10 +127,12 @@ export function polygonMask(corners: readonly Point[], side = cropSide): Uint8Ar
 /** By its own mean and spread, as the networks of crops were trained. */
 export function normalisedCrop(crop: Float32Array): Float32Array {
   let sum = 0;
-  for (const value of crop) sum += value;
+  for (let place = 0; place < crop.length; place += 1) sum += crop[place]!;
   const average = sum / crop.length;
   let squares = 0;
-  for (const value of crop) squares += (value - average) ** 2;
+  for (let place = 0; place < crop.length; place += 1) squares += (crop[place]! - average) ** 2;
   const spread = Math.sqrt(squares / crop.length);
-  return crop.map((value) => (value - average) / (spread + 1e-2));
+  const normalised = new Float32Array(crop.length);
+  for (let place = 0; place < crop.length; place += 1) normalised[place] = (crop[place]! - average) / (spread + 1e-2);
+  return normalised;
 }

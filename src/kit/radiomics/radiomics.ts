@@ -22,17 +22,18 @@ export type RadiomicsOptions = {
  */
 export function radiomicsOf(region: Region, { bins = 32, pixel, only }: RadiomicsOptions = {}): Features {
   if (region.slices !== 1) throw new RangeError('radiomicsOf reads flat regions');
-  const scaled = onCropScale(region);
-  const levels = fixedBinNumber(scaled, bins);
+  verifyTexture(region);
+  const scaled = once(() => onCropScale(region));
+  const levels = once(() => fixedBinNumber(scaled(), bins));
   const families: Readonly<Record<string, () => Features>> = {
     shape2d: () => shape2d(region, pixel),
-    firstOrder: () => intensityStatistics(scaled),
-    histogram: () => intensityHistogram(levels),
-    glcm: () => glcm(levels, '2d-average'),
-    glrlm: () => glrlm(levels, '2d-average'),
-    glszm: () => glszm(levels, '2d-merged'),
-    ngtdm: () => ngtdm(levels, '2d-merged'),
-    ngldm: () => ngldm(levels, '2d-merged'),
+    firstOrder: () => intensityStatistics(scaled()),
+    histogram: () => intensityHistogram(levels()),
+    glcm: () => glcm(levels(), '2d-average'),
+    glrlm: () => glrlm(levels(), '2d-average'),
+    glszm: () => glszm(levels(), '2d-merged'),
+    ngtdm: () => ngtdm(levels(), '2d-merged'),
+    ngldm: () => ngldm(levels(), '2d-merged'),
   };
   const wanted = only && new Set(only.map((name) => name.split('.', 1)[0]));
   return Object.fromEntries(
@@ -42,11 +43,20 @@ export function radiomicsOf(region: Region, { bins = 32, pixel, only }: Radiomic
   );
 }
 
+/** Made when it is first asked for. */
+function once<Value>(make: () => Value): () => Value {
+  let made: { readonly value: Value } | undefined;
+  return () => (made ??= { value: make() }).value;
+}
+
 /** Throws RangeError for a region too small, or too even, to have texture. */
-function onCropScale(region: Region): Region {
+function verifyTexture(region: Region): void {
   const own = inside(region);
   if (own.length < 16) throw new RangeError(`${own.length} pixels are no region to speak of`);
   if (own.every((value) => value === own[0])) throw new RangeError('every pixel of the region has the same value');
+}
+
+function onCropScale(region: Region): Region {
   const values = Float64Array.from(region.values);
   const last = values.length - 1;
   const [low, high] = [ofRank(values.slice(), Math.floor(0.01 * last)), ofRank(values.slice(), Math.ceil(0.99 * last))];
