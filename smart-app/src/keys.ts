@@ -15,7 +15,8 @@ export function bindKeys({ overlay, ...presses }: Keys): void {
     if (event.ctrlKey || event.metaKey || event.altKey || elsewhere(event)) return;
     if (event.key === overlay.key) {
       if (event.repeat) return;
-      pressedAt = performance.now();
+      // When it happened, not when this page came round to it: a busy page must not take a tap for a long press.
+      pressedAt = event.timeStamp;
       wasVisible = overlay.visible();
       overlay.show(!wasVisible);
       return;
@@ -28,7 +29,7 @@ export function bindKeys({ overlay, ...presses }: Keys): void {
 
   window.addEventListener('keyup', (event) => {
     if (event.key !== overlay.key || pressedAt === undefined) return;
-    if (wasVisible && performance.now() - pressedAt > longPressMs) overlay.show(true);
+    if (wasVisible && event.timeStamp - pressedAt > longPressMs) overlay.show(true);
     pressedAt = undefined;
   });
 }

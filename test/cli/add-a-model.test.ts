@@ -81,7 +81,7 @@ test('the walk of docs/add-a-model.md works when typed', async () => {
     pack: 'my-model',
     findings: [{ concept: 'spondylolisthesis' }],
   });
-}, 180_000);
+});
 
 test('the manifests and steps it shows are valid', async () => {
   const steps = JSON.parse(

@@ -72,8 +72,9 @@ describe('progress off a terminal', () => {
 
 describe('wetread backfill', () => {
   test('goes on where Ctrl+C and kill -9 have stopped it, until every study of its days is queued once', async () => {
-    const first = startWetread(args('--rate', '20/s'), env());
-    await expect.poll(known, { timeout: 30_000 }).toBeGreaterThanOrEqual(5);
+    // So slow that it is far from its end when it is stopped, however late this process notices.
+    const first = startWetread(args('--rate', '2/s'), env());
+    await expect.poll(known).toBeGreaterThanOrEqual(5);
     process.kill(first.pid, 'SIGINT');
     const stopped = await first.ended;
     expect(stopped.code).toBe(130);
@@ -82,8 +83,8 @@ describe('wetread backfill', () => {
     const after = await known();
     expect(after).toBeLessThan(days);
 
-    const second = startWetread(args('--rate', '20/s'), env());
-    await expect.poll(known, { timeout: 30_000 }).toBeGreaterThanOrEqual(after + 5);
+    const second = startWetread(args('--rate', '2/s'), env());
+    await expect.poll(known).toBeGreaterThanOrEqual(after + 5);
     process.kill(second.pid, 'SIGKILL');
     expect((await second.ended).code).toBe('SIGKILL');
 

@@ -50,7 +50,7 @@ async function leaveDead(uid: ReturnType<typeof study>): Promise<void> {
     },
     { concurrency: 1 },
   );
-  await expect.poll(async () => (await store.register.get(uid))?.state.kind, { timeout: 20_000 }).toBe('dead');
+  await expect.poll(async () => (await store.register.get(uid))?.state.kind).toBe('dead');
   await store.close();
 }
 
@@ -89,7 +89,7 @@ describe('wetread studies beside a running service', () => {
   test('waits for one that is just starting', async () => {
     const running = startService([study(3)], 60_000);
     // It has the folder, and its database is still being made.
-    await expect.poll(() => existsSync(join(dataDir, 'wetread.lock')), { timeout: 20_000, interval: 5 }).toBe(true);
+    await expect.poll(() => existsSync(join(dataDir, 'wetread.lock')), { interval: 5 }).toBe(true);
     const listed = await studies('list');
     expect(listed).toMatchObject({ code: 0, err: '' });
     await running.line(/^open/);

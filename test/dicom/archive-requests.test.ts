@@ -10,7 +10,7 @@ afterEach(stopAnswering);
 const studies = [{ '0020000D': { vr: 'UI', Value: ['1.2.3'] } }];
 const archiveThat = async (answer: Answering, options: Partial<DicomwebArchiveOptions> = {}) => {
   const { url, heard } = await answering(answer);
-  return { archive: dicomwebArchive({ baseUrl: url, timeoutMs: 5000, logger: silentLogger, ...options }), heard };
+  return { archive: dicomwebArchive({ baseUrl: url, timeoutMs: 30_000, logger: silentLogger, ...options }), heard };
 };
 
 describe('a passing fault', () => {

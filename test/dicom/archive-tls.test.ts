@@ -138,7 +138,7 @@ describe.skipIf(skip)('an archive over TLS', () => {
       baseUrl: `https://127.0.0.1:${port}/dicom-web`,
       authorization: { header: async () => 'Bearer abc' },
       tls: { ca: house.cert, cert: ours.cert, key: ours.key },
-      timeoutMs: 5000,
+      timeoutMs: 30_000,
       logger: silentLogger,
     });
     const abort = new AbortController();

@@ -102,12 +102,13 @@ describe('a circuit', () => {
 describe('an archive behind it', () => {
   test('that is down is not asked any more, and found when it is back', async () => {
     let down = true;
+    let now = 0;
     const { url, heard } = await answering((_, response) => response.writeHead(down ? 500 : 204).end());
     const changes: string[] = [];
     const answers: string[] = [];
     const archive = dicomwebArchive({
       baseUrl: url,
-      circuit: { threshold: 2, openMs: 300, onChange: ({ kind }) => void changes.push(kind) },
+      circuit: { threshold: 2, openMs: 300, now: () => now, onChange: ({ kind }) => void changes.push(kind) },
       onAnswer: (outcome) => void answers.push(outcome),
       logger: silentLogger,
     });
@@ -122,7 +123,7 @@ describe('an archive behind it', () => {
     });
     expect(heard).toHaveLength(6);
     down = false;
-    await new Promise((resolve) => setTimeout(resolve, 320));
+    now = 300;
     await archive.probe();
     expect(changes).toEqual(['open', 'half-open', 'closed']);
     expect(archive.circuit()).toEqual({ kind: 'closed', failures: 0 });

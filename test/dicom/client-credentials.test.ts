@@ -32,7 +32,7 @@ async function tokensFrom(answer: Answering, options: Partial<ClientCredentialsO
     tokenUrl,
     clientId: 'wetread',
     proof: basic,
-    transport: archiveTransport({ timeoutMs: 5000 }),
+    transport: archiveTransport({ timeoutMs: 30_000 }),
     logger: silentLogger,
     ...options,
   });

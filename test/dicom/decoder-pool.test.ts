@@ -190,7 +190,7 @@ describe('a thread that', () => {
     ['dies of an error', 3],
     ['takes memory without end', 4],
   ])('%s costs its own file, and the next one is decoded', async (_, order) => {
-    const threads = pool({ workerUrl, timeoutMs: 6000 });
+    const threads = pool({ workerUrl, timeoutMs: 12_000 });
     const [broken, next] = await Promise.allSettled([
       threads.decode(new Uint8Array([order])),
       threads.decode(fixture('grey12')),

@@ -35,7 +35,7 @@ async function archiveThat(
   });
   servers.push(running);
   return {
-    archive: dicomwebArchive({ baseUrl: running.baseUrl, timeoutMs: 5000, logger: silentLogger, ...options }),
+    archive: dicomwebArchive({ baseUrl: running.baseUrl, timeoutMs: 30_000, logger: silentLogger, ...options }),
     server: running,
   };
 }
@@ -144,7 +144,7 @@ describe('a silent archive', () => {
         response.writeHead(200, { 'content-type': contentType });
         response.write(body.subarray(0, 8000));
       }),
-      { timeoutMs: 200 },
+      { timeoutMs: 1_500 },
     );
     expect(await codeOfFetch(archive)).toBe('archive.incomplete');
   });
@@ -158,10 +158,10 @@ describe('a silent archive', () => {
   });
 
   test('does not run out of time while its consumer is slow', async () => {
-    const { archive } = await archiveThat(undefined, { timeoutMs: 100 });
+    const { archive } = await archiveThat(undefined, { timeoutMs: 1_500 });
     let count = 0;
     for await (const file of archive.fetchSeries(study, series)) {
-      await pause(150);
+      if (count === 0) await pause(2_000);
       count += file.length > 0 ? 1 : 0;
     }
     expect(count).toBe(3);

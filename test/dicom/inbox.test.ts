@@ -244,9 +244,14 @@ describe('an inbox', () => {
 
   it('does not lend out a study whose sender goes on sending', async () => {
     await room.put(film);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    const quietForAnHour = () =>
+      room.inDatabase(`update wetread.received_study set last_received_at = now() - interval '1 hour'`);
+    await quietForAnHour();
     await room.inbox.stillComing([study]);
-    expect(await room.objects.takeQuiet(0.25)).toEqual([]);
+    expect(await room.objects.takeQuiet(600)).toEqual([]);
+    await quietForAnHour();
+    expect(await room.objects.takeQuiet(600)).toMatchObject([{ studyUid: study }]);
+    await room.objects.announced(study, 1);
   });
 
   it('sweeps what a crash left, and nothing that is kept or on its way', async () => {

@@ -21,7 +21,7 @@ const many = (count: number, modality?: (number: number) => string) =>
 const archiveThat = async (answer: Answering) => {
   const server = await answering(answer);
   return {
-    archive: dicomwebArchive({ baseUrl: server.url, timeoutMs: 5000, logger: silentLogger }),
+    archive: dicomwebArchive({ baseUrl: server.url, timeoutMs: 30_000, logger: silentLogger }),
     heard: server.heard,
   };
 };

@@ -21,7 +21,7 @@ const because = (reason: number) => ({ '00081197': { vr: 'US', Value: [reason] }
 
 const archiveThat = async (answer: Answering, early = false) => {
   const { url, heard } = await answering(answer, { early });
-  return { archive: dicomwebArchive({ baseUrl: url, timeoutMs: 5000, logger: silentLogger }), heard };
+  return { archive: dicomwebArchive({ baseUrl: url, timeoutMs: 30_000, logger: silentLogger }), heard };
 };
 
 async function partsOf(body: Buffer, contentType: string) {
@@ -132,7 +132,7 @@ describe('sending', () => {
 
   test('holds no more than the archive takes: a slow one makes the sender wait', async () => {
     let made = 0;
-    let takes = (): void => {};
+    let takes: (() => void) | undefined;
     const { archive } = await archiveThat((_, response, request) => {
       // It reads nothing until it is told to.
       takes = () => {
@@ -144,10 +144,11 @@ describe('sending', () => {
     const sending = archive.store(function* () {
       for (; made < 200; made += 1) yield megabyte;
     });
+    await expect.poll(() => takes).toBeDefined();
     await new Promise((resolve) => setTimeout(resolve, 500));
     // Some fit into the buffers of the two sockets.
     expect(made).toBeLessThan(30);
-    takes();
+    takes!();
     await sending;
     expect(made).toBe(200);
   });

@@ -15,7 +15,7 @@ const [study, series, sop] = [studyUid('1.2.3'), seriesUid('1.2.3.4'), sopUid('1
 const archiveThat = async (answer: Answering, options: Partial<DicomwebArchiveOptions> = {}) => {
   const { url, heard } = await answering(answer);
   return {
-    archive: dicomwebArchive({ baseUrl: `${url}/rs`, timeoutMs: 5000, logger: silentLogger, ...options }),
+    archive: dicomwebArchive({ baseUrl: `${url}/rs`, timeoutMs: 30_000, logger: silentLogger, ...options }),
     heard,
     url,
   };
@@ -204,10 +204,9 @@ describe('single objects', () => {
       expect(file.length).toBeGreaterThan(0);
       break;
     }
-    const asked = heard.length;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(heard.length).toBe(asked);
-    expect(asked).toBeLessThanOrEqual(5);
+    // Those that were on their way may still come in.
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(heard.length).toBeLessThanOrEqual(5);
   });
 
   test('are not taken for others', async () => {

@@ -14,7 +14,7 @@ let heard: HeardExam[];
 let woken: number;
 beforeAll(async () => {
   chart = await testFhirServer();
-  client = fhirClient({ baseUrl: chart.baseUrl, timeoutMs: 5000, logger: silentLogger, retries: 0 });
+  client = fhirClient({ baseUrl: chart.baseUrl, timeoutMs: 30_000, logger: silentLogger, retries: 0 });
 });
 afterAll(() => chart.stop());
 beforeEach(() => {

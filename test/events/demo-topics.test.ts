@@ -93,7 +93,7 @@ beforeAll(async () => {
       fhirBaseUrl,
       clientId: 'wetread',
       keys,
-      timeoutMs: 5000,
+      timeoutMs: 30_000,
       logger: silentLogger,
       ...(scope === undefined ? {} : { scope }),
     });
@@ -108,7 +108,7 @@ beforeAll(async () => {
   insider = fhirClient({
     baseUrl: fhirBaseUrl,
     auth: authorized('system/*.cruds'),
-    timeoutMs: 5000,
+    timeoutMs: 30_000,
     logger: silentLogger,
   });
 });
@@ -154,15 +154,16 @@ describe('the subscription to imaging studies', () => {
   };
   const known = (uid: string) => studies.events.some((event) => event.studyUid === studyUid(uid));
   const subscription = async () => (await client.search('Subscription', {}))[0] as Subscription & { id: string };
-  const settled = () => new Promise((resolve) => setTimeout(resolve, 100));
+  /** What the handshake has made it look for is found. */
+  const caughtUp = (source: FhirSubscriptionSource) => until(() => source.state().gapsFilled > 0);
 
   it('fills a gap by number, without searching', async () => {
     const source = open();
     await until(() => source.state().kind === 'active');
-    await until(() => searches.count > 0);
-    await settled();
+    await caughtUp(source);
     await insider.create(film('1.1.1'));
     await until(() => known('1.1.1'));
+    const { gapsFilled } = source.state();
     swallowing = true;
     await insider.create(film('1.1.2'));
     await insider.create(film('1.1.3'));
@@ -171,14 +172,13 @@ describe('the subscription to imaging studies', () => {
     const before = searches.count;
     await insider.create(film('1.1.4'));
     await until(() => ['1.1.2', '1.1.3', '1.1.4'].every(known));
-    await until(() => source.state().gapsFilled > 0);
+    await until(() => source.state().gapsFilled > gapsFilled);
     expect(searches.count).toBe(before);
   });
 
   it('is taken up as it stands after a restart, and asks for what it missed by number', async () => {
     const source = open();
-    await until(() => source.state().kind === 'active');
-    await settled();
+    await until(async () => (await cursors.get('fhir-subscription:number')) !== undefined);
     await insider.create(film('1.2.1'));
     await until(() => known('1.2.1'));
     const before = await subscription();

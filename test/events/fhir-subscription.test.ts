@@ -22,7 +22,7 @@ async function openSource(port = 0): Promise<void> {
   const probe = await serving((await import('express')).Router(), port);
   await probe.close();
   source = fhirSubscriptionSource({
-    client: fhirClient({ baseUrl: chart.baseUrl, timeoutMs: 5000, logger: silentLogger, retries: 0 }),
+    client: fhirClient({ baseUrl: chart.baseUrl, timeoutMs: 30_000, logger: silentLogger, retries: 0 }),
     endpoint: `${probe.url}/events/fhir`,
     secret,
     topic,

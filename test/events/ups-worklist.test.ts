@@ -41,7 +41,7 @@ const fresh = () => {
 };
 const source = (options: Partial<UpsWorklistOptions> = {}): UpsWorklist => {
   const made = upsWorklist({
-    worklist: upsClient({ baseUrl: worklist.root, timeoutMs: 5000, logger: silentLogger }),
+    worklist: upsClient({ baseUrl: worklist.root, timeoutMs: 30_000, logger: silentLogger }),
     claims: store.workitems,
     register: store.register,
     meantFor: { station: { value: 'WETREAD' } },
@@ -194,7 +194,7 @@ describe('a claim', () => {
   test('is lost to whoever was faster, and nothing is read for it', async () => {
     const { uid, study } = fresh();
     await worklist.schedule({ uid, studies: [study] });
-    const client = upsClient({ baseUrl: worklist.root, timeoutMs: 5000, logger: silentLogger });
+    const client = upsClient({ baseUrl: worklist.root, timeoutMs: 30_000, logger: silentLogger });
     const ups = source({
       worklist: {
         ...client,
@@ -216,7 +216,7 @@ describe('a claim', () => {
     await worklist.schedule({ uid, studies: ['2.25.5'] });
     const claimers = Array.from({ length: 6 }, (_, number) => ({
       transaction: `2.25.40${number}`,
-      client: upsClient({ baseUrl: worklist.root, timeoutMs: 5000, logger: silentLogger }),
+      client: upsClient({ baseUrl: worklist.root, timeoutMs: 30_000, logger: silentLogger }),
     }));
     const won = await Promise.all(claimers.map(({ client, transaction }) => client.claim(uid, transaction)));
     expect(won.filter(Boolean)).toHaveLength(1);
@@ -275,7 +275,7 @@ describe('a claim', () => {
     await worklist.schedule({ uid, studies: [study] });
     await store.workitems.intend({ workitem: uid, transaction: '2.25.32', studies: [study], priority: 'routine' });
     await source().once();
-    const client = upsClient({ baseUrl: worklist.root, timeoutMs: 5000, logger: silentLogger });
+    const client = upsClient({ baseUrl: worklist.root, timeoutMs: 30_000, logger: silentLogger });
     await client.cancel(uid, '2.25.32', { code: { value: '110513' }, says: 'by an administrator' });
     await settle(study);
     await source().once();
@@ -339,7 +339,7 @@ describe('events of the worklist', () => {
     ups.start();
     await worklist.schedule({ uid, studies: [study] });
     await begins(uid, study);
-    expect(ups.state().channel).toBe('lost');
+    await expect.poll(() => ups.state().channel).toBe('lost');
     worklist.trouble.deaf = false;
     await until(() => ups.state().channel === 'open');
     await worklist.schedule({ uid: other.uid, studies: [other.study] });
@@ -388,7 +388,7 @@ describe('a worklist that is away', () => {
       info: (message: string) => void written.push(message),
     };
     let down = true;
-    const client = upsClient({ baseUrl: worklist.root, timeoutMs: 5000, logger: silentLogger });
+    const client = upsClient({ baseUrl: worklist.root, timeoutMs: 30_000, logger: silentLogger });
     const ups = source({
       everySeconds: 0.05,
       evenSoSeconds: 0.05,

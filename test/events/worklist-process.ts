@@ -7,7 +7,7 @@ import { openStore } from '../../src/store/open-store.ts';
 const { databaseUrl, root } = JSON.parse(process.argv[2] ?? '{}') as { databaseUrl: string; root: string };
 const store = await openStore({ databaseUrl, dataDir: '', outputs: [], logger: silentLogger });
 upsWorklist({
-  worklist: upsClient({ baseUrl: root, timeoutMs: 5000, logger: silentLogger }),
+  worklist: upsClient({ baseUrl: root, timeoutMs: 30_000, logger: silentLogger }),
   claims: store.workitems,
   register: store.register,
   meantFor: { station: { value: 'WETREAD' } },

@@ -25,7 +25,7 @@ const authorization = (more: { now?: () => number; logger?: Logger } = {}) =>
     fhirBaseUrl: server.fhirBaseUrl,
     clientId: 'wetread',
     keys,
-    timeoutMs: 5000,
+    timeoutMs: 30_000,
     logger: silentLogger,
     ...more,
   });
@@ -129,7 +129,7 @@ describe('no token', () => {
       fhirBaseUrl: server.fhirBaseUrl.replace('/fhir', '/other'),
       clientId: 'wetread',
       keys,
-      timeoutMs: 5000,
+      timeoutMs: 30_000,
       logger: silentLogger,
     });
     await expect(elsewhere.token()).rejects.toMatchObject({ code: 'chart.bad-answer' });
@@ -147,7 +147,7 @@ describe('the client with a token', () => {
       const client = fhirClient({
         baseUrl: chart.baseUrl,
         auth: authorization(),
-        timeoutMs: 5000,
+        timeoutMs: 30_000,
         logger: silentLogger,
         retryMs: 5,
       });

@@ -64,7 +64,7 @@ const image = (uid: string, more: { dicomPatientId?: string; accession?: string 
 });
 const locate = (summary: StudySummary, hint?: string, identifierSystems = systems) =>
   fhirChart({
-    client: fhirClient({ baseUrl: server.baseUrl, timeoutMs: 5000, logger: silentLogger, retries: 0 }),
+    client: fhirClient({ baseUrl: server.baseUrl, timeoutMs: 30_000, logger: silentLogger, retries: 0 }),
     identifierSystems,
   }).locate(summary, hint === undefined ? {} : { patientId: patientId(hint) });
 const unknown = (detail?: string) => ({

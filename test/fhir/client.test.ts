@@ -14,7 +14,7 @@ afterEach(async () => {
   await server.stop();
 });
 const client = (more: Partial<FhirClientOptions> = {}) =>
-  fhirClient({ baseUrl: server.baseUrl, timeoutMs: 3000, logger: silentLogger, retryMs: 2, ...more });
+  fhirClient({ baseUrl: server.baseUrl, timeoutMs: 30_000, logger: silentLogger, retryMs: 2, ...more });
 const patient = (id: string, mrn = id) =>
   server.put<Patient>({ resourceType: 'Patient', id, identifier: [{ system: 'http://h/mrn', value: mrn }] });
 /** Answers these, one per request, then what the server says. */
@@ -83,7 +83,7 @@ describe('time', () => {
   it('ends a request that is not answered', async () => {
     const { promise, resolve } = Promise.withResolvers<Interference>();
     server.interfere = () => promise;
-    await expect(client({ timeoutMs: 30, retries: 1 }).read('Patient', 'p1')).rejects.toMatchObject({
+    await expect(client({ timeoutMs: 1000, retries: 1 }).read('Patient', 'p1')).rejects.toMatchObject({
       code: 'chart.unreachable',
       detail: 'no answer in time',
     });

@@ -12,7 +12,7 @@ let chart: TestFhirServer;
 const ids: Record<string, string> = {};
 const find = (wanted: Partial<Parameters<ReturnType<typeof findOrder>>[0]>) =>
   findOrder({
-    client: fhirClient({ baseUrl: chart.baseUrl, timeoutMs: 5000, logger: silentLogger }),
+    client: fhirClient({ baseUrl: chart.baseUrl, timeoutMs: 30_000, logger: silentLogger }),
     identifierSystems: { patient: mrn, accession },
   })({ orderNumbers: [], ...wanted });
 

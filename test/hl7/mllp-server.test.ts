@@ -84,11 +84,12 @@ describe('the listener', () => {
   });
 
   it('closes a connection that stalls within a message, and one that is silent too long', async () => {
-    const port = await serve({ stalledMs: 50, idleMs: 120 });
-    const stalled = await open(port);
+    const stalled = await open(await serve({ stalledMs: 50, idleMs: 600_000 }));
     stalled.write('\x0bA');
     expect(await heard(stalled)).toBe('');
-    const silent = await open(port);
+    await server!.close();
+    // Long enough to say something first, on a machine that is slow as well.
+    const silent = await open(await serve({ stalledMs: 600_000, idleMs: 1_500 }));
     silent.write('\x0bA\x1c\r');
     expect(await heard(silent)).toBe('\x0bmessage:A\x1c\r');
   });
@@ -166,7 +167,7 @@ describe('the sender', () => {
       timeoutMs: 50,
     });
     await expect(client.send('A')).rejects.toThrow(/no answer in time|closed/);
-    const other = await mllpClient({ host: '127.0.0.1', port: server!.port, timeoutMs: 5000 });
+    const other = await mllpClient({ host: '127.0.0.1', port: server!.port, timeoutMs: 30_000 });
     const sent = other.send('A');
     await server!.close();
     await expect(sent).rejects.toThrow(/without an answer|ECONNRESET/);

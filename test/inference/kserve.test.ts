@@ -106,7 +106,7 @@ describe.each([
   });
 
   test('that is silent is left at the deadline, and asked on a new connection', async () => {
-    const { network, server } = await opened({}, { deadlineMs: 1_500 });
+    const { network, server } = await opened({}, { deadlineMs: 3_000 });
     server.misbehave('silent');
     await expect(network.run(feeds)).rejects.toMatchObject({ code: 'model.deadline-exceeded' });
     expect(await network.run(feeds)).toEqual({ same: feeds['image'] });

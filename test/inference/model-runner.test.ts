@@ -114,7 +114,7 @@ describe('a model runner', () => {
   });
 
   test('stops a model that does not finish, and reads the next picture in a new process', async () => {
-    const { run, runner } = await runnerOf([{ ...endless, deadlineMs: 300 }]);
+    const { run, runner } = await runnerOf([{ ...endless, deadlineMs: 2_000 }]);
     await runner.ready();
     const before = runner.status().processes[0]!.pid!;
     const [slow, next] = await Promise.allSettled([run('endless', bright), run('endless', dark)]);
@@ -188,7 +188,7 @@ describe('a model runner', () => {
   });
 
   test('forgets a waiting picture when its study is given up', async () => {
-    const { run, runner } = await runnerOf([{ ...endless, deadlineMs: 500 }]);
+    const { run, runner } = await runnerOf([{ ...endless, deadlineMs: 2_000 }]);
     await runner.ready();
     const stuck = [run('endless', bright), run('endless', bright)].map((one) => one.catch(() => undefined));
     const leave = new AbortController();

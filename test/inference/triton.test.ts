@@ -171,7 +171,7 @@ describe.skipIf(withoutTriton())('models on Triton', () => {
       );
       answers.forEach((answer, index) => expect(numbersTold(answer)[0]).toBeCloseTo(index / 24));
       // One picture more than were sent: the run by which a runner makes itself ready.
-      await expect.poll(async () => (await runsOf(pack.identity.name)).pictures, { timeout: 10_000 }).toBe(25);
+      await expect.poll(async () => (await runsOf(pack.identity.name)).pictures).toBe(25);
       expect((await runsOf(pack.identity.name)).runs).toBeLessThan(25);
     });
   });

@@ -38,6 +38,6 @@ export async function openApp(page: Page, card: ReturnType<typeof cardWith>, lin
     link === undefined ? card.locator('button.primary').first() : card.getByRole('button', { name: link })
   ).click();
   const app = page.frameLocator('dialog.app iframe');
-  await app.locator('#film-note[hidden]').waitFor({ state: 'attached', timeout: 40_000 });
+  await app.locator('#film-note[hidden]').waitFor({ state: 'attached', timeout: 120_000 });
   return app;
 }

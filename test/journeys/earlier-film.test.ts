@@ -16,7 +16,7 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('a course', () => {
   beforeAll(async () => {
     [world, browser] = await Promise.all([openWorld(), openBrowser()]);
     await world.startService();
-  }, 240_000);
+  });
   afterAll(async () => {
     await browser?.close();
     await world?.close();
@@ -24,11 +24,10 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('a course', () => {
 
   test('the earlier film is compared in the card, in the app and in the report', async () => {
     const earlier = await world.arrive('patient-lindqvist', 'l4-l5-grade-1', undefined, 620);
-    await eventually(async () => (await world.reportsOf(earlier))[0], { withinMs: 120_000 });
+    await eventually(async () => (await world.reportsOf(earlier))[0]);
     const now = await world.arrive('patient-lindqvist', 'l4-l5-grade-2');
-    const report = await eventually(
-      async () => (await world.reportsOf(now)).find(({ conclusion = '' }) => conclusion.includes('Compared with')),
-      { withinMs: 120_000 },
+    const report = await eventually(async () =>
+      (await world.reportsOf(now)).find(({ conclusion = '' }) => conclusion.includes('Compared with')),
     );
     expect(report.conclusion).toContain('grade I → II');
     const observations = await world.search<Observation>('Observation?patient=patient-lindqvist&_count=200');
@@ -72,7 +71,7 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('a course', () => {
     const orders = () => world.search<ServiceRequest>('ServiceRequest?patient=patient-lindqvist&_count=50');
     expect((await orders()).map(({ status, intent }) => `${status} ${intent}`)).toEqual(['draft proposal']);
     // It is on record now: it is not suggested twice.
-    await suggestion.waitFor({ state: 'detached', timeout: 60_000 });
+    await suggestion.waitFor({ state: 'detached', ...patience });
     expect(await accessibilityFaults(page)).toEqual([]);
 
     await page.getByRole('button', { name: 'Sign order', exact: true }).click();
@@ -107,15 +106,12 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('a course', () => {
       .getByText(/rejected/i)
       .first()
       .waitFor(patience);
-    await eventually(async () => !(await cards()).join().includes('→'), { withinMs: 60_000 });
+    await eventually(async () => !(await cards()).join().includes('→'));
     // The report of today's film is written anew.
-    await eventually(
-      async () => {
-        const reports = await world.search<DiagnosticReport>('DiagnosticReport?patient=patient-lindqvist&_count=50');
-        return reports.every(({ conclusion = '' }) => !conclusion.includes('Compared with'));
-      },
-      { withinMs: 60_000 },
-    );
+    await eventually(async () => {
+      const reports = await world.search<DiagnosticReport>('DiagnosticReport?patient=patient-lindqvist&_count=50');
+      return reports.every(({ conclusion = '' }) => !conclusion.includes('Compared with'));
+    });
   }, 400_000);
 
   const fracturePack = join(import.meta.dirname, '../../models/vertebral-fracture/manifest.json');
@@ -124,13 +120,11 @@ describe.skipIf(!browserInstalled && !process.env['CI'])('a course', () => {
     async () => {
       const film = await world.arrive('patient-brandt', 'l1-wedge');
       const reports = () => world.search<DiagnosticReport>('DiagnosticReport?_count=200');
-      await eventually(
-        async () =>
-          (await reports()).some(
-            ({ imagingStudy, conclusion = '' }) =>
-              imagingStudy?.some(({ reference }) => reference === film.imagingStudy) && /OVF/.test(conclusion),
-          ),
-        { withinMs: 120_000 },
+      await eventually(async () =>
+        (await reports()).some(
+          ({ imagingStudy, conclusion = '' }) =>
+            imagingStudy?.some(({ reference }) => reference === film.imagingStudy) && /OVF/.test(conclusion),
+        ),
       );
       const { page } = browser;
       await openChart(page, world.hospitalUrl, 'Hannelore Brandt');

@@ -2,8 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mllpClient } from '../../src/hl7/mllp-client.ts';
 import { orm, oru } from '../events/hl7-messages.ts';
+import { freePort } from '../support/free-port.ts';
 import { packsCalled } from '../support/packs.ts';
-import { eventually, freePort, openWorld, type Film, type World } from './world.ts';
+import { eventually, openWorld, type Film, type World } from './world.ts';
 
 let world: World;
 let port: number;
@@ -18,7 +19,7 @@ beforeAll(async () => {
     WETREAD_POLL_SECONDS: '0',
   });
   await world.startService();
-}, 120_000);
+});
 afterAll(() => world.close());
 
 async function send(message: string): Promise<string> {
@@ -27,10 +28,10 @@ async function send(message: string): Promise<string> {
   client.close();
   return answer.toString();
 }
-const reported = (film: Film) => eventually(async () => (await world.reportsOf(film))[0], { withinMs: 90_000 });
+const reported = (film: Film) => eventually(async () => (await world.reportsOf(film))[0]);
 
 describe('a hospital that speaks HL7 v2 only', () => {
-  it('a film is read because a message says that it is there', { timeout: 120_000 }, async () => {
+  it('a film is read because a message says that it is there', async () => {
     const film = await world.arrive('patient-brandt', 'l4-l5-grade-1');
     expect(await send(orm({ accession: film.accession, priority: 'S', number: '' }))).toContain('MSA|AA');
     expect(await world.reportsOf(film)).toEqual([]);
@@ -40,7 +41,7 @@ describe('a hospital that speaks HL7 v2 only', () => {
     expect(world.log()).not.toContain(film.accession);
   });
 
-  it('what was acknowledged is read, also when the service dies at once', { timeout: 180_000 }, async () => {
+  it('what was acknowledged is read, also when the service dies at once', async () => {
     const early = await send(oru({ accession: 'NOT-YET-THERE', id: 'E1' }));
     expect(early).toContain('MSA|AA|E1');
     const film = await world.arrive('patient-brandt', 'normal');

@@ -17,7 +17,7 @@ afterAll(() => world?.close());
 test('a late picture is found by the poll, read, and takes the place of what was said before', async () => {
   const patient = 'patient-brandt';
   const film = await world.arrive(patient, 'wrong-view');
-  const before = await eventually(async () => (await world.reportsOf(film))[0], { withinMs: 60_000 });
+  const before = await eventually(async () => (await world.reportsOf(film))[0]);
   expect(before.conclusion).toContain('Not assessable');
   expect((await world.cards(patient)).map(({ summary }) => summary).join()).not.toContain('L4/L5 anterolisthesis');
 
@@ -39,9 +39,8 @@ test('a late picture is found by the poll, read, and takes the place of what was
   });
   expect(stored.status).toBe(200);
 
-  const report = await eventually(
-    async () => (await world.reportsOf(film)).find(({ conclusion }) => conclusion?.includes('L4/L5')),
-    { withinMs: 60_000 },
+  const report = await eventually(async () =>
+    (await world.reportsOf(film)).find(({ conclusion }) => conclusion?.includes('L4/L5')),
   );
   expect(report).toMatchObject({ id: before.id, status: 'partial' });
   expect(report.conclusion).toContain('Updated after 1 more picture arrived.');

@@ -12,10 +12,10 @@ import { mllpClient } from '../../src/hl7/mllp-client.ts';
 import { oru } from '../events/hl7-messages.ts';
 import { packsFolder } from '../inference/fixture-pack.ts';
 import { child, endChildren, type Child } from '../support/child.ts';
+import { freePort } from '../support/free-port.ts';
 import { testDatabase } from '../support/postgres.ts';
 import { endWetread, startWetread, type Running } from '../support/wetread.ts';
 import { accessionOf, studyUidOf, type StormCounts } from './storm-hospital.ts';
-import { freePort } from './world.ts';
 
 const studies = Number(process.env['STORM_STUDIES'] ?? 1000);
 /** Over REST, FHIR and HL7 each; the poll adds one for each study. */

@@ -31,7 +31,7 @@ describe('a service that is killed again and again', () => {
         const all = await Promise.all(arrived.map(async (film) => (await world.reportsOf(film)).length));
         return all.every((count) => count > 0) && all;
       },
-      { withinMs: 120_000, everyMs: 1_000 },
+      { everyMs: 1_000 },
     );
     expect(counts).toEqual(arrived.map(() => 1));
   }, 400_000);

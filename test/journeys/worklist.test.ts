@@ -15,7 +15,7 @@ beforeAll(async () => {
     WETREAD_UPS_POLL_SECONDS: '1',
   });
   await world.startService();
-}, 120_000);
+});
 afterAll(() => world?.close());
 
 const codes = (value: string) => ({
@@ -44,13 +44,10 @@ async function workitem(uid: string): Promise<JsonDataset> {
   return found;
 }
 const ended = (uid: string, state: string) =>
-  eventually(
-    async () => {
-      const found = await workitem(uid);
-      return found['00741000']?.Value?.[0] === state && found;
-    },
-    { withinMs: 60_000 },
-  );
+  eventually(async () => {
+    const found = await workitem(uid);
+    return found['00741000']?.Value?.[0] === state && found;
+  });
 
 test('a scheduled workitem ends with a report in the chart', async () => {
   const patients = await world.ehr<{ id: string }[]>('patients');
@@ -62,7 +59,7 @@ test('a scheduled workitem ends with a report in the chart', async () => {
   expect(await eventually(async () => (await world.reportsOf(film))[0])).toMatchObject({
     resourceType: 'DiagnosticReport',
   });
-}, 120_000);
+});
 
 test('a workitem whose film cannot be read is given up, with the code', async () => {
   const patients = await world.ehr<{ id: string }[]>('patients');
@@ -71,7 +68,7 @@ test('a workitem whose film cannot be read is given up, with the code', async ()
   const given = await ended('2.25.502', 'CANCELED');
   const progress = given['00741002']?.Value?.[0] as JsonDataset;
   expect(progress['00741238']?.Value).toEqual(['not read: dicom.unknown-transfer-syntax']);
-}, 120_000);
+});
 
 test('a claim outlives the service that made it', async () => {
   const patients = await world.ehr<{ id: string }[]>('patients');
@@ -82,4 +79,4 @@ test('a claim outlives the service that made it', async () => {
   await world.endService('SIGKILL');
   await world.startService();
   expect((await ended('2.25.503', 'COMPLETED'))['00741216']).toBeDefined();
-}, 180_000);
+});

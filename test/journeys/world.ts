@@ -1,13 +1,13 @@
 /** A world for journeys: the demo hospital and, as a process of its own, the real service; both on free ports of this machine. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Bundle, DiagnosticReport, FhirResource, Provenance } from 'fhir/r4.d.ts';
 import { startHospital } from '../../sandbox/hospital.ts';
 import { silentLogger } from '../../src/domain/log.ts';
+import { freePort } from '../support/free-port.ts';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -180,7 +180,7 @@ function filmsWithOneUnreadable(dataDir: string): string {
 /** The answer of a look, as soon as there is one; the last failure otherwise. */
 export async function eventually<Found>(
   look: () => Promise<Found | undefined | false>,
-  { withinMs = 30_000, everyMs = 150 } = {},
+  { withinMs = 120_000, everyMs = 150 } = {},
 ): Promise<Found> {
   const until = Date.now() + withinMs;
   let last: unknown = new Error('nothing came');
@@ -194,12 +194,4 @@ export async function eventually<Found>(
     await wait(everyMs);
   }
   throw last;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -74,17 +74,23 @@ beforeAll(async () => {
   serviceUrl = `http://127.0.0.1:${(service.address() as { port: number }).port}`;
   hospital = await startHospital({ port: 0, wetreadUrl: serviceUrl, notificationRetryMs: [10], logger: silentLogger });
   const fhirBaseUrl = `${hospital.url}/fhir`;
-  const auth = backendAuthorization({ fhirBaseUrl, clientId: 'wetread', keys, timeoutMs: 5000, logger: silentLogger });
+  const auth = backendAuthorization({
+    fhirBaseUrl,
+    clientId: 'wetread',
+    keys,
+    timeoutMs: 30_000,
+    logger: silentLogger,
+  });
   client = fhirClient({ baseUrl: fhirBaseUrl, auth, timeoutMs: 30_000, logger: silentLogger, retryMs: 5 });
   const all = backendAuthorization({
     fhirBaseUrl,
     clientId: 'wetread',
     keys,
-    timeoutMs: 5000,
+    timeoutMs: 30_000,
     logger: silentLogger,
     scope: 'system/*.cruds',
   });
-  insider = fhirClient({ baseUrl: fhirBaseUrl, auth: all, timeoutMs: 5000, logger: silentLogger });
+  insider = fhirClient({ baseUrl: fhirBaseUrl, auth: all, timeoutMs: 30_000, logger: silentLogger });
   await insider.update({ resourceType: 'Practitioner', id: 'rad' });
   await insider.update({
     resourceType: 'ServiceRequest',
@@ -166,7 +172,7 @@ describe('the report', () => {
     expect(await observationsOf(reading)).toEqual([]);
   });
 
-  it('is one and final when writers contradict each other, three times over', { timeout: 120_000 }, async () => {
+  it('is one and final when writers contradict each other, three times over', async () => {
     for (let round = 0; round < 3; round += 1) {
       const tag = (count += 1);
       const [before, after] = [another(gradeOne, tag), another(confirmed, tag)];
@@ -214,7 +220,7 @@ describe('the subscription', () => {
     return source;
   };
 
-  it('shakes hands, hears of a study, comes back after an outage and misses nothing', { timeout: 60_000 }, async () => {
+  it('shakes hands, hears of a study, comes back after an outage and misses nothing', async () => {
     let source = open();
     source.start();
     await until(() => source.state().kind === 'active');
@@ -240,24 +246,20 @@ describe('the subscription', () => {
     events = undefined;
   });
 
-  it(
-    'takes itself up again when the hospital has given up while the service was only deaf',
-    { timeout: 60_000 },
-    async () => {
-      const source = open();
-      source.start();
-      await until(() => source.state().kind === 'active');
-      const router = events;
-      events = undefined;
-      await insider.create(film('1.2.3.4'));
-      await until(async () => (await client.search('Subscription', {}))[0]!.status === 'error');
-      events = router;
-      // No restart: the missing heartbeats tell.
-      await until(() => studies.events.some(({ studyUid: uid }) => uid === studyUid('1.2.3.4')));
-      await until(() => source.state().kind === 'active');
-      expect(source.state().error).toBeUndefined();
-      await source.stop();
-      events = undefined;
-    },
-  );
+  it('takes itself up again when the hospital has given up while the service was only deaf', async () => {
+    const source = open();
+    source.start();
+    await until(() => source.state().kind === 'active');
+    const router = events;
+    events = undefined;
+    await insider.create(film('1.2.3.4'));
+    await until(async () => (await client.search('Subscription', {}))[0]!.status === 'error');
+    events = router;
+    // No restart: the missing heartbeats tell.
+    await until(() => studies.events.some(({ studyUid: uid }) => uid === studyUid('1.2.3.4')));
+    await until(() => source.state().kind === 'active');
+    expect(source.state().error).toBeUndefined();
+    await source.stop();
+    events = undefined;
+  });
 });

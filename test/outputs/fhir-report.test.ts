@@ -17,7 +17,7 @@ afterEach(async () => {
 
 const output = () =>
   fhirReport({
-    client: fhirClient({ baseUrl: server.baseUrl, timeoutMs: 5000, logger: silentLogger, retries: 1, retryMs: 5 }),
+    client: fhirClient({ baseUrl: server.baseUrl, timeoutMs: 30_000, logger: silentLogger, retries: 1, retryMs: 5 }),
     publicUrl: 'http://127.0.0.1:8080',
     reportStatus: 'partial',
     packs: [packSummary],

@@ -68,7 +68,7 @@ async function arrived() {
 
 const output = () =>
   fhirReport({
-    client: fhirClient({ baseUrl: server.baseUrl, timeoutMs: 5000, logger: silentLogger, retries: 1, retryMs: 5 }),
+    client: fhirClient({ baseUrl: server.baseUrl, timeoutMs: 30_000, logger: silentLogger, retries: 1, retryMs: 5 }),
     publicUrl: 'http://127.0.0.1:8080',
     reportStatus: 'partial',
     packs: [packSummary],
@@ -77,7 +77,7 @@ const output = () =>
 const write = ({ id }: Reading) =>
   writeFindings(
     { readings: store.readings, register: store.register, outputs: [output()], logger: silentLogger },
-    { readingId: id, output: 'fhir-report', signal: AbortSignal.timeout(20_000) },
+    { readingId: id, output: 'fhir-report', signal: AbortSignal.timeout(120_000) },
   );
 const reports = (): Promise<DiagnosticReport[]> => server.all('DiagnosticReport');
 const observations = (): Promise<Observation[]> => server.all('Observation');

@@ -153,7 +153,7 @@ const standing = async (study: string) => store.readings.forStudy(study as Study
 const contents = async (study: string) =>
   (await standing(study)).map(({ pack, contentHash }) => [pack.name, contentHash]).toSorted();
 const hash = (...made: readonly TestFilm[]) => contentHashOf(made.map(({ sop }) => sopUid(sop)));
-const soon = { timeout: 30_000, interval: 20 };
+const soon = { interval: 20 };
 async function settledWith(study: string, count: number): Promise<void> {
   await expect
     .poll(async () => {

@@ -19,7 +19,7 @@ async function linked(
 ): Promise<string | undefined> {
   const chart = { locate: async () => ({ patientId: patient, ...link }) } as unknown as Chart;
   const book: OrderBook = { forPatient: async () => orders, remember: async () => {} };
-  return (await linkToChart({ chart, orders: book }, { ...summary, ...study }, undefined, AbortSignal.timeout(1000)))
+  return (await linkToChart({ chart, orders: book }, { ...summary, ...study }, undefined, AbortSignal.timeout(60_000)))
     .order;
 }
 

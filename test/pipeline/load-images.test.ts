@@ -46,7 +46,7 @@ const whole: readonly ChosenSeries[] = [
   { pack: 'other', seriesUid: series },
 ];
 const stream = (files: number[], chosen = whole, from = archive(files)) =>
-  loadImages({ archive: from, decoder }, study, chosen, AbortSignal.timeout(5000));
+  loadImages({ archive: from, decoder }, study, chosen, AbortSignal.timeout(60_000));
 
 async function load(files: number[], chosen = whole): Promise<Loaded[]> {
   const loaded: Loaded[] = [];

@@ -54,7 +54,7 @@ async function select(
     { packs, archive, arrange: arrangeSeries },
     study,
     series,
-    AbortSignal.timeout(5000),
+    AbortSignal.timeout(60_000),
   );
   const why = (number: number, pack = packs[0]!.name) =>
     selection.notes.filter((note) => note.seriesUid === uid(number) && note.pack === pack).map((note) => note.why);
@@ -230,7 +230,7 @@ describe('choosing a stack', () => {
         },
         mr,
         [one(1, { modality: 'MR' }), one(2, { modality: 'DX' })],
-        AbortSignal.timeout(5000),
+        AbortSignal.timeout(60_000),
       );
     const { chosen, notes } = await without('archive.bad-answer');
     expect(chosen).toEqual([{ pack: 'lumbar', seriesUid: '1.2.3.2' }]);

@@ -160,7 +160,7 @@ describe('a subscriber', () => {
         [other, 1, 'SCHEDULED'],
         [other, 1, 'IN PROGRESS'],
       ]);
-    expect(some).toEqual([[wanted, 1, 'SCHEDULED']]);
+    await expect.poll(() => some).toEqual([[wanted, 1, 'SCHEDULED']]);
   });
 
   test('that suspends goes on hearing of what there was, and of nothing new', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { studyUid } from '../../src/domain/ids.ts';
-import { accessibilityFaults, browserInstalled, launchBrowser } from '../support/browser.ts';
+import { accessibilityFaults, browserInstalled, launchBrowser, openPage } from '../support/browser.ts';
 import { filmsFolder, readingOf } from './demo-reading.ts';
 import { fractureReadingOf } from './fracture-reading.ts';
 import { ada, reader, viewingRoom, type ViewingRoom } from './viewing-room.ts';
@@ -17,7 +17,7 @@ let browser: Browser;
 let page: Page;
 
 async function open(film: number, viewport = { width: 1280, height: 800 }): Promise<void> {
-  page = await browser.newPage({ viewport });
+  page = await openPage(browser, { viewport });
   await page.goto(await room.address({ opens: { study: studyUid(room.archive.kept[film]!.study) } }));
   await filmShown();
 }
@@ -25,7 +25,7 @@ const filmShown = () => page.waitForFunction(() => document.querySelector('#film
 const heading = async () => (await page.textContent('h1'))!.replaceAll('\u00a0', ' ');
 const words = async (selector: string) => (await page.textContent(selector))!.replace(/\s/g, ' ');
 /** A film is fetched and unpacked. */
-const patience = { timeout: 30_000 };
+const patience = { timeout: 120_000 };
 const shownFilm = () => page.locator('#surface').getAttribute('data-sop');
 
 describe.skipIf(!browserInstalled && !process.env['CI'])('the app', () => {

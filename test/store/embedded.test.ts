@@ -125,18 +125,15 @@ describe('the built-in database', () => {
     await store.register.announce(arrived(study(7)));
     const first = postgresPid();
     process.kill(first, 'SIGKILL');
-    await expect.poll(postgresPid, { timeout: 20_000, interval: 10 }).not.toBe(first);
+    await expect.poll(postgresPid, { interval: 10 }).not.toBe(first);
     await expect
-      .poll(() => store.register.get(study(7)).catch((error: { code: string }) => error.code), {
-        timeout: 20_000,
-        interval: 10,
-      })
+      .poll(() => store.register.get(study(7)).catch((error: { code: string }) => error.code), { interval: 10 })
       .toMatchObject({ studyUid: study(7) });
     // Listening again as well: a job announced now reaches a worker.
     const read: string[] = [];
     await store.workStudies(async (job) => void read.push(job.studyUid), { concurrency: 1 });
     await store.register.announce(arrived(study(8)));
-    await expect.poll(() => read, { timeout: 20_000 }).toEqual([study(7), study(8)]);
+    await expect.poll(() => read).toEqual([study(7), study(8)]);
     await store.close();
   });
 
@@ -151,7 +148,7 @@ describe('the built-in database', () => {
     await host.workStudies(async (job) => void read.push(job.studyUid), { concurrency: 1 });
     // Wakes the host's worker, as an announcement of its own does.
     await guest.register.announce(arrived(study(10)));
-    await expect.poll(() => read, { timeout: 20_000 }).toEqual([study(9), study(10)]);
+    await expect.poll(() => read).toEqual([study(9), study(10)]);
     await guest.close();
     expect(postgresPid()).toBe(pid);
     expect(await host.probe()).toMatchObject({ kind: 'embedded' });

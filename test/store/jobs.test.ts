@@ -22,7 +22,7 @@ const open = (): Promise<Store> =>
   });
 const stateOf = async (uid: StudyUid) => (await store.register.get(uid))?.state;
 /** The queue needs its time; a failure shows after this long at the latest. */
-const soon = { timeout: 30_000, interval: 20 };
+const soon = { interval: 20 };
 
 beforeEach(async () => {
   url = await testDatabase();

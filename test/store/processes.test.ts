@@ -68,7 +68,7 @@ describe('processes that share a database', () => {
     const doomed = worker({ databaseUrl, readMs: 60_000 });
     await doomed.line(/^begin/);
     await doomed.kill('SIGKILL');
-    await expect.poll(async () => (await store.register.dead()).length, { timeout: 20_000 }).toBe(1);
+    await expect.poll(async () => (await store.register.dead()).length).toBe(1);
     await store.close();
   });
 });

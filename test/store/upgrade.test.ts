@@ -80,7 +80,7 @@ test('readings of one study and model that stood side by side become one that st
       },
       { concurrency: 1 },
     );
-    await expect.poll(() => seen.toSorted(), { timeout: 20_000 }).toEqual([waiting, twice]);
+    await expect.poll(() => seen.toSorted()).toEqual([waiting, twice]);
   } finally {
     await store.close();
     await sql.end();

@@ -21,8 +21,17 @@ const flags = [
   '--disable-sync',
 ];
 
+/** What a page is waited for; a loaded machine needs more than Playwright's half a minute. */
+const patienceMs = 120_000;
+
 /** A browser whose pages share nothing; each test opens and closes its own. */
 export const launchBrowser = (): Promise<Browser> => chromium.launch({ executablePath: executable, args: flags });
+
+export async function openPage(browser: Browser, options: Parameters<Browser['newPage']>[0] = {}): Promise<Page> {
+  const page = await browser.newPage(options);
+  page.setDefaultTimeout(patienceMs);
+  return page;
+}
 
 /** One window with a profile of its own. */
 export async function openBrowser() {
@@ -33,6 +42,7 @@ export async function openBrowser() {
     args: flags,
     viewport: { width: 1280, height: 900 },
   });
+  context.setDefaultTimeout(patienceMs);
   return {
     page: context.pages()[0] ?? (await context.newPage()),
     async close(): Promise<void> {
@@ -40,6 +50,11 @@ export async function openBrowser() {
       rmSync(profile, { recursive: true, force: true });
     },
   };
+}
+
+/** A key pressed for a moment, also by a browser that is slow to answer: the release does not wait for what the press does. */
+export async function tap(page: Page, key: string): Promise<void> {
+  await Promise.all([page.keyboard.down(key), page.keyboard.up(key)]);
 }
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');

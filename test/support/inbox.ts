@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import express from 'express';
+import { Client } from 'pg';
 import { inboxOrigin } from '../../src/dicom/inbox-origin.ts';
 import { inbox, type InboxOptions } from '../../src/dicom/inbox.ts';
 import { limiter } from '../../src/dicom/limiter.ts';
@@ -25,6 +26,8 @@ export type InboxUnderTest = {
   readonly objects: ReceivedObjects;
   readonly inbox: Inbox;
   with(options: Partial<InboxOptions>): Inbox;
+  /** For what takes long by itself. */
+  inDatabase(statement: string): Promise<void>;
   /** Hands a whole file over, as STOW-RS does. */
   put(file: Uint8Array, into?: Inbox): Promise<Kept>;
   close(): Promise<void>;
@@ -49,6 +52,11 @@ export async function openInbox(databaseUrl?: string): Promise<InboxUnderTest> {
     objects: store.received,
     inbox: whole,
     with: (options) => inbox({ ...base, ...options }),
+    async inDatabase(statement) {
+      const client = new Client({ connectionString: url });
+      await client.connect();
+      await client.query(statement).finally(() => client.end());
+    },
     async put(file, into = whole) {
       const object = await into.receive(aSender);
       // In pieces that cut through everything.

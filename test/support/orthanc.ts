@@ -2,10 +2,10 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { freePort } from './free-port.ts';
 
 const program = ['/usr/sbin/Orthanc', '/usr/bin/Orthanc'].find((path) => existsSync(path));
 const plugin = ['/usr/share/orthanc/plugins/libOrthancDicomWeb.so', '/usr/lib/orthanc/libOrthancDicomWeb.so'].find(
@@ -71,7 +71,7 @@ export async function startOrthanc(
 }
 
 async function answers(url: string, headers: Record<string, string>, gone: () => boolean): Promise<void> {
-  for (let attempt = 0; attempt < 200 && !gone(); attempt++) {
+  for (let attempt = 0; attempt < 600 && !gone(); attempt++) {
     const ok = await fetch(url, { headers }).then(
       (response) => response.ok,
       () => false,
@@ -80,12 +80,4 @@ async function answers(url: string, headers: Record<string, string>, gone: () =>
     await pause(100);
   }
   throw new Error('no answer');
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

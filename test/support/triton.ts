@@ -1,10 +1,10 @@
 /** A real NVIDIA Triton on loopback, serving a model repository; where it is not installed its tests say so, and fail in CI. */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { freePort } from './free-port.ts';
 
 const script = join(import.meta.dirname, '../../scripts/triton/start.sh');
 const cache =
@@ -46,7 +46,7 @@ export async function startTriton(repository: string, ports?: { http: number; gr
     await Promise.race([ended, pause(10_000).then(() => child.kill('SIGKILL'))]);
     await ended;
   };
-  for (let attempt = 0; attempt < 600 && child.exitCode === null; attempt += 1) {
+  for (let attempt = 0; attempt < 1200 && child.exitCode === null; attempt += 1) {
     const ready = await fetch(`http://127.0.0.1:${http}/v2/health/ready`).then(
       ({ ok }) => ok,
       () => false,
@@ -63,12 +63,4 @@ export async function startTriton(repository: string, ports?: { http: number; gr
   }
   await stop();
   throw new Error(`Triton did not start: ${said}`);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
