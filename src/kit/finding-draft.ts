@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { notAssessableReasons, segments, vertebrae, type FindingDraft } from '../domain/finding.ts';
 import { quantityName, quantityWords } from '../domain/quantities.ts';
 
-const finite = z.number().refine(Number.isFinite, 'must be a finite number');
+const finite = z.number({ error: 'must be a finite number' });
 const point = z.tuple([finite, finite]);
 const label = z.string().min(1).max(64);
 /** A map is a hint of a place; more would only fill the database. */
