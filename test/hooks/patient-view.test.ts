@@ -1,5 +1,6 @@
 /** What a clinician is told when a chart opens. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { dayInWords } from '../../src/domain/day-in-words.ts';
 import { errorTable, WetreadError } from '../../src/domain/errors.ts';
 import { sopUid } from '../../src/domain/ids.ts';
 import { cdsService, hurriedPatients, type CdsService } from '../support/cds-service.ts';
@@ -545,31 +546,36 @@ describe('a film without a finding to show', () => {
     expect(await cardsOf(patient)).toEqual([]);
   });
 
+  /** Only of recent films is it told that they were not read. */
+  const yesterday = daysAgo(1);
+
   it('that could not be assessed says why, and opens', async () => {
     const patient = newPatient();
     const reading = await read(service.store, patient, [unusable('wrong-view', 'This is not a lateral view.')], {
-      startedAt: '2026-11-21T09:30:00',
+      startedAt: yesterday,
     });
     const [card] = await cardsOf(patient);
-    expect(card!.summary).toBe('Not read: film of 21 Nov 2026. This is not a lateral view.');
+    expect(card!.summary).toBe(`Not read: film of ${dayInWords(yesterday)}. This is not a lateral view.`);
     expect(card!.links![0]).toMatchObject({ appContext: JSON.stringify({ study: reading.studyUid }) });
   });
 
   it('that a pack refused is said to be not read once, however the pack puts it', async () => {
     const patient = newPatient();
     await read(service.store, patient, [unusable('wrong-view', 'Not read: this is a front view.')], {
-      startedAt: '2026-11-21T09:30:00',
+      startedAt: yesterday,
     });
     const [card] = await cardsOf(patient);
-    expect(card!.summary).toBe('Not read: film of 21 Nov 2026. This is a front view.');
+    expect(card!.summary).toBe(`Not read: film of ${dayInWords(yesterday)}. This is a front view.`);
     expect(card!.detail).toMatch(/^- The whole film: this is a front view\.$/m);
     expect(`${card!.summary} ${card!.detail}`.match(/not read/gi)).toHaveLength(1);
   });
 
   it('of which a level could not be assessed says which', async () => {
     const patient = newPatient();
-    await read(service.store, patient, [noSlip('L4/L5'), unseen('L5/S1')], { startedAt: '2026-11-21T09:30:00' });
-    expect(await summariesOf(patient)).toEqual(['Film of 21 Nov 2026 read in part: AI could not assess L5/S1']);
+    await read(service.store, patient, [noSlip('L4/L5'), unseen('L5/S1')], { startedAt: yesterday });
+    expect(await summariesOf(patient)).toEqual([
+      `Film of ${dayInWords(yesterday)} read in part: AI could not assess L5/S1`,
+    ]);
   });
 
   it('that no model is for, or that was read without suspicion, gets no card', async () => {
