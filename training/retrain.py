@@ -41,7 +41,7 @@ class Run:
 
 
 def lumbar_landmarks(run):
-    """Films, first stage in three trainings, referee, second stage in two, one graph."""
+    """Films, first stage in four trainings, referee, second stage in two, one graph."""
     out, data = run.out, ["--data", run.data]
     marked = [*data, "--corners", CORNERS]
     real = ["--without-real"] if run.without_real else marked
@@ -71,6 +71,10 @@ def lumbar_landmarks(run):
         "first stage on all": train(
             [one, two, three, upper], "more", 86, "--rate", "1e-3", *start("real"), *real, "--limit", "60000"
         ),
+        "first stage with rounding": train(
+            [one, two, three, upper], "rounded", 68, "--eight-bits", "--rate", "3e-4", *start("more"), *real,
+            "--limit", "60000",
+        ),
         "MR slices": ["lumbar_landmarks.mr_slices", out / "films" / "mr", *data],
         "referee": [
             "lumbar_landmarks.train_levels", out / "levels", "--shards", two, three, *[out / "films" / "mr"] * 3,
@@ -92,10 +96,11 @@ def lumbar_landmarks(run):
             *([] if run.without_real else marked),
         ],
         "one graph": [
-            "lumbar_landmarks.export", out / "model.onnx", "--coarse", out / "more/checkpoint.pt",
+            "lumbar_landmarks.export", out / "model.onnx",
+            "--coarse", out / "rounded/checkpoint.pt", out / "more/checkpoint.pt",
             "--refine", out / "refine2/checkpoint.pt", "--referee", out / "levels/checkpoint.pt",
             "--slips", out / "branch2/checkpoint.pt", "--temperature", "0.7",
-            "--int8", "--float", "coarse", "--calibrate", run.data,
+            "--int8", "--calibrate", run.data,
         ],
     }  # fmt: skip
 

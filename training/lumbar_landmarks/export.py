@@ -25,37 +25,40 @@ from .levels import LevelNet
 from .net import CornerNet
 from .readings import SEEDS, VALIDATION
 from .refine import RefineNet
-from .rounding import evaluated
+from .rounding import evaluated, folded, was_rounded
 from .whole import Reader
 
 INPUT = (768, 512)
 
 
 def averaged(checkpoints):
-    """The mean of the running averages of several checkpoints of one training run."""
+    """The mean of the running averages of several checkpoints of one training run.
+
+    One trained with rounding comes first; what it began from may follow, which has other names and no ranges."""
     states = [torch.load(path, map_location="cpu", weights_only=False)["average"] for path in checkpoints]
-    return {
-        key: (sum(state[key].float() for state in states) / len(states)).to(states[0][key].dtype) for key in states[0]
-    }
+    if was_rounded(states[0]):
+        states = [s if was_rounded(s) else folded(evaluated(CornerNet(), s)).state_dict() for s in states]
+    having = {key: [state[key] for state in states if key in state] for key in states[0]}
+    return {key: (sum(v.float() for v in values) / len(values)).to(values[0].dtype) for key, values in having.items()}
 
 
 def load_reader(checkpoints, refinement, referee=None, branch=None, **options):
-    coarse, fine = evaluated(CornerNet(), averaged(checkpoints)), evaluated(RefineNet(), averaged([refinement]))
-    judge = None
+    coarse, fine, judge = evaluated(CornerNet(), averaged(checkpoints)), RefineNet(), None
+    fine.load_state_dict(averaged([refinement]))
     if referee is not None:
         judge = LevelNet()
         judge.load_state_dict(averaged([referee]))
         judge = judge.eval()
-    return Reader(coarse, fine, judge, branch and load_branch(branch), **options).eval()
+    return Reader(coarse, fine.eval(), judge, branch and load_branch(branch), **options).eval()
 
 
 OUTPUTS = ("landmarks", "levels", "apart", "slips", "named")
 
 
-def write(reader, path, films=None, whole=(), states=None):
+def write(reader, path, films=None, whole=(), state=None):
     """`films`: normalised canvases; with them, most convolutions are computed in eight bits, but for nets in `whole`.
 
-    `states` of nets by name, of which those trained with rounding bring their own ranges."""
+    `state` of the first stage, which brings its own ranges where it was trained with rounding."""
     example = torch.randn(2, 1, *INPUT)
     torch.onnx.export(
         reader,
@@ -69,7 +72,7 @@ def write(reader, path, films=None, whole=(), states=None):
     )
     compare(path, reader, "fp32")
     if films is not None:
-        quantise(path, films, whole, states or {})
+        quantise(path, films, whole, state)
     halve_weights(path)
     if films is None:
         compare(path, reader, "fp16")
@@ -220,8 +223,7 @@ def main():
     torch.set_num_threads(1)
     films = calibration_films(INPUT, options.corners, options.calibrate) if options.int8 else None
     reader = load_reader(options.coarse, options.refine, options.referee, options.slips, temperature=options.temperature)
-    states = {"coarse": averaged(options.coarse), "fine": averaged([options.refine])}
-    write(reader, options.out, films, options.float, states)
+    write(reader, options.out, films, options.float, averaged(options.coarse))
     text = json.dumps(describe(), indent=2) + "\n"
     Path(__file__).with_name("landmarks.json").write_text(text)
 

@@ -1,4 +1,4 @@
-"""Trains a stage with the rounding of the exported graph: weights of seven bits, activations of eight.
+"""Trains the first stage with the rounding of the exported graph: weights of seven bits, activations of eight.
 
 `rounded` folds normalisations into their convolutions and rounds what `eight_bits.quantise` will round: of every
 convolution but the first and the last its weights, what it takes and what it gives. Gradients pass as if nothing were
@@ -103,7 +103,7 @@ def swapped(part, takes_sum=False):
 
 
 def rounded(net):
-    """A CornerNet or RefineNet that rounds as the exported graph does; its weights are called as those of a folded one."""
+    """A CornerNet that rounds as the exported graph does; its weights are called as those of a folded one."""
     folded(net)
     for name, part in list(net.named_children()):
         if name == "stem":

@@ -2,8 +2,6 @@
 
 python -m training.lumbar_landmarks.train_refine FINE_SHARDS OUT --minutes 30 --data DATA --corners real-corners.json
 python -m training.lumbar_landmarks.train_refine FINE_SHARDS OUT --minutes 30 --without-real
-
-With `--eight-bits` a trained net learns to live with the rounding of the exported graph (`rounding`).
 """
 
 import argparse
@@ -22,7 +20,6 @@ from .dataset import letterbox
 from .net import moments
 from .pools import RealPool, ShardPools
 from .refine import CROP, CROPS, STRIDE, RefineNet, frames, sample, to_crop
-from .rounding import rounded
 from .shards import FINE
 from .train import save
 
@@ -146,7 +143,6 @@ def main():
     arguments.add_argument("--without-real", action="store_true")
     arguments.add_argument("--real-share", type=float, default=0.12)
     arguments.add_argument("--rate", type=float, default=2e-3)
-    arguments.add_argument("--eight-bits", action="store_true", help="round as the exported graph does")
     options = arguments.parse_args()
     if not options.without_real and not (options.data and options.corners):
         arguments.error("name --data and --corners, or train --without-real")
@@ -157,12 +153,10 @@ def main():
     net = RefineNet()
     checkpoint = options.out / "checkpoint.pt"
     state = torch.load(checkpoint, map_location="cpu", weights_only=False) if checkpoint.exists() else None
-    if options.warm_start and not state:
-        net.load_state_dict(torch.load(options.warm_start, map_location="cpu", weights_only=False)["average"])
-    if options.eight_bits:
-        net = rounded(net)
     if state:
         net.load_state_dict(state["net"])
+    elif options.warm_start:
+        net.load_state_dict(torch.load(options.warm_start, map_location="cpu", weights_only=False)["average"])
     net = net.to(memory_format=torch.channels_last).train()
     spent, step = (state["spent"], state["step"]) if state else (0.0, 0)
     rng = np.random.default_rng([0, step])  # another stretch after each resume, the same in each run
