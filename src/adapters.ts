@@ -11,6 +11,7 @@ import { fhirChart } from './fhir/chart.ts';
 import { fhirClient } from './fhir/client.ts';
 import { serviceKeys, type ServiceKeys } from './fhir/service-keys.ts';
 import { loadPacks, type LoadedPack } from './inference/load-packs.ts';
+import { memoryShortage } from './inference/memory-hint.ts';
 import { modelRunner, type ManagedModelRunner, type RunMetrics } from './inference/model-runner.ts';
 import type { InferenceServer } from './inference/process-pool.ts';
 import { openStore, type Store } from './store/open-store.ts';
@@ -96,18 +97,26 @@ export const theModels = (
   logger: Logger,
   packs: readonly LoadedPack[],
   counted?: RunMetrics,
-): ManagedModelRunner =>
-  modelRunner({
+): ManagedModelRunner => {
+  const memoryMb = config.WETREAD_MODEL_MEMORY_MB;
+  if (config.WETREAD_INFERENCE_SERVER === undefined)
+    for (const { identity, manifest } of packs) {
+      const shortage = memoryShortage(manifest, memoryMb);
+      if (shortage !== undefined)
+        logger.warn('the model pack needs more memory than its process may have', { pack: identity.name, ...shortage });
+    }
+  return modelRunner({
     packs,
     processes: config.WETREAD_INFERENCE_PROCESSES,
     threads: config.WETREAD_INFERENCE_THREADS,
     provider: config.WETREAD_EXECUTION_PROVIDER,
-    maxRssBytes: config.WETREAD_MODEL_MEMORY_MB * 2 ** 20,
+    maxRssBytes: memoryMb * 2 ** 20,
     batch: { most: config.WETREAD_BATCH_PICTURES, waitMs: config.WETREAD_BATCH_WAIT_MS },
     ...theInferenceServer(config),
     logger,
     ...(counted !== undefined && { metrics: counted }),
   });
+};
 
 function theInferenceServer(config: Config): { server?: InferenceServer } {
   const url = config.WETREAD_INFERENCE_SERVER;

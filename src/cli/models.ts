@@ -5,6 +5,7 @@ import { readConfig, type Config } from '../config.ts';
 import { asWetreadError } from '../domain/errors.ts';
 import { silentLogger } from '../domain/log.ts';
 import { loadPack, packFolders, type LoadedPack } from '../inference/load-packs.ts';
+import { memoryShortage } from '../inference/memory-hint.ts';
 import { readArgs, UsageError, type Command } from './command.ts';
 import { exportModels } from './models-export.ts';
 import { sealPack, writeNewPack } from './new-pack.ts';
@@ -69,7 +70,7 @@ Examples:
     switch (action) {
       case 'list':
         if (names.length > 0) throw new UsageError('"list" takes no names');
-        return list(folder, print);
+        return list(folder, config, print);
       case 'verify':
         return verify(folder, names, config, print);
       case 'new': {
@@ -139,11 +140,11 @@ function onlyName(names: readonly string[]): string {
   return name;
 }
 
-async function list(folder: string, print: Print): Promise<number> {
+async function list(folder: string, { WETREAD_MODEL_MEMORY_MB: memoryMb }: Config, print: Print): Promise<number> {
   const results = await Promise.all((await packFolders(folder)).map((name) => loaded(folder, name)));
   print(
     results.map(({ name, pack, fault }) => (pack === undefined ? { name, fault } : pack.summary)),
-    results.map(listed).join('\n') || `no packs in ${folder}`,
+    results.map((one) => listed(one, memoryMb)).join('\n') || `no packs in ${folder}`,
   );
   return results.every(({ fault }) => fault === undefined) ? 0 : 1;
 }
@@ -158,7 +159,7 @@ async function loaded(folder: string, name: string): Promise<Loaded> {
   }
 }
 
-function listed({ name, pack, fault }: Loaded): string {
+function listed({ name, pack, fault }: Loaded, memoryMb: number): string {
   if (pack === undefined) return `${name}  BROKEN: ${fault}`;
   const { summary, manifest } = pack;
   const reads = `${summary.modalities.join('/')} · ${summary.regions.join(', ')} · ${summary.views.join(', ')}`;
@@ -168,8 +169,13 @@ function listed({ name, pack, fault }: Loaded): string {
       ? `${network} ${(weights.bytes / 1e6).toFixed(1)} MB`
       : `${network} from ${weights.pack} (${weights.sha256.slice(0, 12)})`,
   );
+  const shortage = memoryShortage(manifest, memoryMb);
+  const memory =
+    shortage === undefined
+      ? ''
+      : `  NEEDS ${shortage.wantsMb} MB of memory in its model process, which may have ${shortage.hasMb} MB here\n`;
   const chain = networks.length > 1 ? `  networks ${networks.join(', ')}\n` : '';
-  return `${name} ${summary.version}  ${summary.title}\n  reads ${reads}\n  ${manifest.trainedOn}\n${notice}${chain}  sha256 ${summary.sha256}`;
+  return `${name} ${summary.version}  ${summary.title}\n  reads ${reads}\n  ${manifest.trainedOn}\n${notice}${memory}${chain}  sha256 ${summary.sha256}`;
 }
 
 type Verified = { readonly name: string; readonly ok: boolean; readonly says: string };

@@ -35,6 +35,16 @@ describe('wetread models', () => {
     expect(json).toMatchObject([{ name: 'same', version: '1.0.0', modalities: ['DX'] }]);
   });
 
+  test('lists which packs need more memory than their process may have', async () => {
+    const wanting = (name: string, memoryMb: number) => ({ ...same, name, manifest: { hardware: { memoryMb } } });
+    await using packs = await packsFolder(wanting('large', 1e9), wanting('small', 100), same);
+    const { out } = await models(packs.folder, 'list');
+    expect(out).toMatch(
+      /^large 1\.0\.0 .*\n( .*\n)* {2}NEEDS 1000000000 MB of memory in its model process, which may have \d+ MB here\n/,
+    );
+    expect(out.match(/NEEDS/g)).toHaveLength(1);
+  });
+
   test('verifies each pack by running it, and tells the broken from the whole', async () => {
     await using packs = await packsFolder(same, {
       ...same,
