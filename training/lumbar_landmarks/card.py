@@ -114,7 +114,7 @@ Three nets in one graph: a U-shaped one of 2.84 M parameters on the film and its
 0.87 M that looks at the four lowest discs and says which they are (the column is renamed when it is sure); and one of
 0.61 M on an upright crop around each vertebra. Between the first two, a column with one vertebra skipped or found twice
 is mended by its spacing. Where the sacrum is not seen, neither is done, and the levels count as uncertain.
-Referee and second stage are computed in eight bits, the first stage as fp32 (decision 0025).
+Most convolutions are computed in eight bits, which the first stage was trained for (decision 0025).
 
 ## How well it reads real films
 
