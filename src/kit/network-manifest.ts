@@ -107,7 +107,11 @@ export const networkOutput = z.strictObject({
 });
 
 export const hardware = z.strictObject({
-  memoryMb: z.int().positive().optional().describe('What one process needs with this network open; it is warned of where there is less.'),
+  memoryMb: z
+    .int()
+    .positive()
+    .optional()
+    .describe('What one process needs with this network open; it is warned of where there is less.'),
   most: z.int().min(1).max(4096).optional().describe('Pictures in one run at most; more are run in several.'),
   providers: z
     .array(z.enum(['cpu', 'cuda', 'tensorrt', 'webgpu', 'coreml', 'dml']))
