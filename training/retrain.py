@@ -96,8 +96,7 @@ def lumbar_landmarks(run):
             *([] if run.without_real else marked),
         ],
         "one graph": [
-            "lumbar_landmarks.export", out / "model.onnx",
-            "--coarse", out / "rounded/checkpoint.pt", out / "more/checkpoint.pt",
+            "lumbar_landmarks.export", out / "model.onnx", "--coarse", out / "rounded/checkpoint.pt",
             "--refine", out / "refine2/checkpoint.pt", "--referee", out / "levels/checkpoint.pt",
             "--slips", out / "branch2/checkpoint.pt", "--temperature", "0.7",
             "--int8", "--calibrate", run.data,

@@ -25,21 +25,18 @@ from .levels import LevelNet
 from .net import CornerNet
 from .readings import SEEDS, VALIDATION
 from .refine import RefineNet
-from .rounding import evaluated, folded, was_rounded
+from .rounding import evaluated
 from .whole import Reader
 
 INPUT = (768, 512)
 
 
 def averaged(checkpoints):
-    """The mean of the running averages of several checkpoints of one training run.
-
-    One trained with rounding comes first; what it began from may follow, which has other names and no ranges."""
+    """The mean of the running averages of several checkpoints of one training run."""
     states = [torch.load(path, map_location="cpu", weights_only=False)["average"] for path in checkpoints]
-    if was_rounded(states[0]):
-        states = [s if was_rounded(s) else folded(evaluated(CornerNet(), s)).state_dict() for s in states]
-    having = {key: [state[key] for state in states if key in state] for key in states[0]}
-    return {key: (sum(v.float() for v in values) / len(values)).to(values[0].dtype) for key, values in having.items()}
+    return {
+        key: (sum(state[key].float() for state in states) / len(states)).to(states[0][key].dtype) for key in states[0]
+    }
 
 
 def load_reader(checkpoints, refinement, referee=None, branch=None, **options):
@@ -52,7 +49,7 @@ def load_reader(checkpoints, refinement, referee=None, branch=None, **options):
     return Reader(coarse, fine.eval(), judge, branch and load_branch(branch), **options).eval()
 
 
-OUTPUTS = ("landmarks", "levels", "apart", "slips", "named")
+OUTPUTS = ("landmarks", "levels", "apart", "slips")
 
 
 def write(reader, path, films=None, whole=(), state=None):
@@ -109,8 +106,8 @@ def drift(path, reader, films=24):
         canvas, truth, scale = letterbox(film.image, film.landmarks, *INPUT)
         image = normalise(canvas)[None, None]
         with torch.no_grad():
-            expected, chance, _, slips, _ = (part[0].numpy() for part in reader(torch.from_numpy(image)))
-        found, levels, _, rounded, _ = (part[0] for part in session.run(list(OUTPUTS), {"image": image}))
+            expected, chance, _, slips = (part[0].numpy() for part in reader(torch.from_numpy(image)))
+        found, levels, _, rounded = (part[0] for part in session.run(list(OUTPUTS), {"image": image}))
         in_view = ((truth >= 0) & (truth <= [INPUT[1] - 1, INPUT[0] - 1])).all(1)
         in_view &= np.isin(np.arange(len(LANDMARKS)), np.r_[COUNTED])
         millimetres = lambda points, others: np.linalg.norm(points - others, axis=1)[in_view] * film.pixel_mm / scale
@@ -185,11 +182,6 @@ def describe():
                 "meaning": "what the slip branch sees on each segment: how far the upper body stands before the lower, in "
                 "upper end plates of the lower one, the standard deviation of that, and the probability of a slip; "
                 "a second measurement beside that of the corners",
-            },
-            "named": {
-                "shape": ["n", len(LANDMARKS)],
-                "meaning": "share of the heat maps of this very name that lies where its corner was found, before the column "
-                "was mended or renamed: below 1 where another vertebra may bear the name",
             },
         },
         "facing": "the net reads both facings at once; the facing of the film comes from the corners: 'right' when the "

@@ -74,11 +74,8 @@ class Reader(nn.Module):
     - `levels` (N, 3): probabilities of the referee's SHIFTS for the column as it was found, before it was renamed;
     - `apart` (N, 34): distance between each corner as found on the film and on its mirror image, in pixels of the input;
     - `slips` (N, 5, 3): by the slip branch, the step of each segment, its standard deviation, and the probability that it
-      slipped. What the corners say of it is for the reader of `landmarks` to work out;
-    - `named` (N, 34): the share of each name's own heat maps that lies where its corner was found at first: how sure the
-      net is of the name, where the mass says how sure it is of some vertebra.
-
-    Without a branch, for looking at corners alone, the last two are left out.
+      slipped. What the corners say of it is for the reader of `landmarks` to work out. Without a branch, for looking at
+      corners alone, this output is left out.
 
     The mass is the share of the heat maps that lies at the corner: near 1 where the net is sure of a vertebra there.
     """
@@ -113,7 +110,7 @@ class Reader(nn.Module):
         if self.branch is None:
             return answer
         segments = torch.arange(len(SEGMENTS)).expand(image.shape[0], -1)
-        return *answer, told(self.branch, image, boxes_around(points, *image.shape[2:]), segments), found
+        return *answer, told(self.branch, image, boxes_around(points, *image.shape[2:]), segments)
 
     def count(self, half, points, sacrum):
         if self.referee is None:
