@@ -1,6 +1,7 @@
 /** From the tensor to the corners of the lumbar spine on the film. */
 import type { Covariance } from '../../src/kit/geometry.ts';
 import type { Landmark, ModelOutput, Point } from '../../src/kit/model-pack.ts';
+import type { Measured } from './joined.ts';
 import type manifest from './manifest.json';
 
 export type Output = ModelOutput<typeof manifest>;
@@ -58,6 +59,8 @@ export type Levels = Readonly<Record<'oneLower' | 'asNamed' | 'oneHigher', numbe
 
 export type Answer = {
   readonly spine: Spine;
+  /** By segment, what the slip branch sees of it as a whole, whatever its corners say. */
+  readonly seenSlips: ReadonlyMap<string, Measured>;
   readonly levels: Levels;
   /** For each corner from L1 to S1, how far apart it was found on the film and on its mirror image, in film pixels. */
   readonly apart: readonly number[];
@@ -93,9 +96,20 @@ export function answerOf(output: Output): Answer {
       bodies: Object.fromEntries(bodyLevels.map((level) => [level, body(level)])) as Record<BodyLevel, Body>,
       sacrum: plate('S1'),
     },
+    seenSlips: seenSlipsOf(output),
     levels: { oneLower, asNamed, oneHigher },
     apart: labels.flatMap((name, index) => (isMeasured(name) ? [apart.data[index]! * mx] : [])),
   };
+}
+
+function seenSlipsOf({ outputs, manifest }: Output): Map<string, Measured> {
+  const { labels, values } = manifest.outputs.slips;
+  return new Map(
+    labels.map((segment, index) => {
+      const [step, deviation] = outputs.slips.data.subarray(index * values.length) as unknown as [number, number];
+      return [segment, { percent: 100 * step, deviation: 100 * deviation }];
+    }),
+  );
 }
 
 const isMeasured = (name: string): boolean => /^(?:L\d|S1)\./.test(name);

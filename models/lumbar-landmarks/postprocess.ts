@@ -37,7 +37,7 @@ export default definePack(manifest, {
         ],
       },
     };
-    const slips = slipFindings(output, spine);
+    const slips = slipFindings(output, answer);
     return {
       findings: [readable, ...slips.findings, ...heightFindings(output, spine)],
       landmarks: landmarksOf(output, spine),

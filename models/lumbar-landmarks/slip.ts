@@ -2,7 +2,6 @@
 import {
   distance,
   ellipse95,
-  footOn,
   inMillimetres,
   interval95,
   partAlong,
@@ -17,8 +16,9 @@ import type {
   OverlayShape,
   Point,
 } from '../../src/kit/model-pack.ts';
-import { outlineOf, type Body, type BodyLevel, type Corner, type Output, type Spine } from './corners.ts';
+import { outlineOf, type Answer, type Body, type BodyLevel, type Corner, type Output, type Spine } from './corners.ts';
 import { isOnFilm } from './gate.ts';
+import { joined, type Measured } from './joined.ts';
 
 /** T12/L1 is not reported: T12 only helps to count. */
 const segments = [
@@ -33,9 +33,12 @@ type MeasuredSegment = (typeof segments)[number];
 /** The findings, and for each level that was measured how sure it is that it slipped; one half is where it is called. */
 export function slipFindings(
   output: Output,
-  spine: Spine,
+  { spine, seenSlips }: Answer,
 ): { findings: FindingDraft[]; scores: Record<string, number> } {
-  const read = segments.map((where) => ({ where, ...slipFinding(output, spine, where) }));
+  const read = segments.map((where) => ({
+    where,
+    ...slipFinding(output, spine, seenSlips.get(where.segment)!, where),
+  }));
   return {
     findings: read.map(({ finding }) => finding),
     scores: Object.fromEntries(
@@ -47,6 +50,7 @@ export function slipFindings(
 function slipFinding(
   output: Output,
   { bodies, sacrum }: Spine,
+  seen: Measured,
   { segment, upper, lower }: MeasuredSegment,
 ): { readonly finding: FindingDraft; readonly score?: number } {
   const { image, manifest, sopUid, frame } = output;
@@ -54,14 +58,14 @@ function slipFinding(
   const plate = lower === 'S1' ? sacrum : bodies[lower];
   const corners = [slipping, plate.posteriorSuperior, plate.anteriorSuperior];
   const finding = { concept: 'spondylolisthesis', site: { kind: 'segment', level: segment } } as const;
-  if (!corners.every((corner) => isOnFilm(corner, image))) {
-    const explanation = `${segment} is not on the film.`;
+  const unseen = unseenBecause(output, corners);
+  if (unseen !== undefined) {
     return {
       finding: {
         ...finding,
-        result: { kind: 'not-assessable', reason: 'level-not-visible', explanation },
+        result: { kind: 'not-assessable', reason: 'level-not-visible', explanation: `${segment} ${unseen}.` },
         measurements: [],
-        summary: `Not read at ${segment}: the level is not on the film`,
+        summary: `Not read at ${segment}: the level ${unseen}`,
       },
     };
   }
@@ -73,8 +77,10 @@ function slipFinding(
     return 100 * partAlong(moved, back, front);
   };
   const points = corners.map(({ at }) => at);
-  const percent = percentOf(points);
-  const deviation = standardDeviationOf(percentOf, points, covariances);
+  const atBack = percentOf(points);
+  const byCorners = { percent: atBack, deviation: standardDeviationOf(percentOf, points, covariances) };
+  const { seenScale } = manifest.operatingPoints.slipEvidence;
+  const { percent, deviation, share } = joined(byCorners, { ...seen, deviation: seenScale * seen.deviation });
   // Slipped levels and those at S1 are read worse than the net says: by so much more on validation films.
   const interval = interval95(percent, deviation * manifest.operatingPoints.slipIntervalFactor[segment]);
   const measurements: Measurement[] = [{ quantity: 'slip-percent', value: percent, unit: '%', interval }];
@@ -96,11 +102,12 @@ function slipFinding(
     percent,
     deviation,
     // Off the film the front says nothing, neither for nor against.
-    front: isOnFilm(front, image) ? percentOf([front.at, points[1]!, points[2]!]) - 100 : percent,
+    frontBeforeBack: isOnFilm(front, image) ? percentOf([front.at, points[1]!, points[2]!]) - 100 - atBack : 0,
+    share,
   });
   const score = 1 / (1 + Math.exp(-margin / scoreSlope));
   const numbers = `${whole(percent)} %, 95 % ${whole(interval[0])} to ${whole(interval[1])}${length}`;
-  const evidence = { sopUid, frame, shapes: shapesOf({ bodies, sacrum }, upper, lower, corners, covariances) };
+  const evidence = { sopUid, frame, shapes: shapesOf(bodies, upper, lower, corners, covariances, percent) };
   if (margin < 0) {
     return {
       finding: {
@@ -129,28 +136,38 @@ function slipFinding(
 /** In percent of the end plate: how fast the score leaves one half. It orders answers for curves and is no probability. */
 const scoreSlope = 2;
 
-type Step = {
-  /** At the back, in percent of the lower end plate: the slip as it is measured. */
-  readonly percent: number;
-  readonly deviation: number;
-  /** At the front. Facing end plates are about equally long, so a slip shows here as well, and a misread corner does not. */
-  readonly front: number;
+/** Why a level counts as not seen: nearer to the edge than this, the plate may well be cut off, and its corner lie beyond. */
+function unseenBecause({ image, manifest }: Output, corners: readonly Corner[]): string | undefined {
+  if (!corners.every((corner) => isOnFilm(corner, image))) return 'is not on the film';
+  const [, back, front] = corners.map(({ at }) => at);
+  const room = manifest.operatingPoints.slipEvidence.edge * distance(back!, front!);
+  const near = corners.some(
+    ({ at: [x, y] }) => Math.min(x - 0.5, y - 0.5, image.columns - 0.5 - x, image.rows - 0.5 - y) < room,
+  );
+  return near ? 'lies so close to the edge of the film that it may be cut off' : undefined;
+}
+
+type Step = Measured & {
+  /** The step at the front less that at the back. Facing end plates are about equally long, so a slip shows at both. */
+  readonly frontBeforeBack: number;
+  /** Of the corners in `percent`. */
+  readonly share: number;
 };
 
 /**
  * By how much a level lies beyond what is called a slip, forwards or backwards, whichever it is nearer to; below zero it
- * is not called. Both steps count, and the limit grows with how uncertain the measurement is and how far back and front
- * disagree. All numbers are chosen on validation films (training/slip_detector/operating_point.py).
+ * is not called. In what the corners say the front counts too, and the limit grows with how uncertain the measurement is
+ * and how far back and front disagree. All numbers are chosen on validation films (training/slip_detector/operating_point.py).
  */
 function beyondNormal(
   { operatingPoints, reference }: Output['manifest'],
   segment: MeasuredSegment['segment'],
-  { percent, deviation, front }: Step,
+  { percent, deviation, frontBeforeBack, share }: Step,
 ): { readonly direction: Direction; readonly margin: number } {
   const { anteriorPercentAboveNormal, posteriorPercentBelowNormal, leastPercent, slipEvidence } = operatingPoints;
   const { frontShare, deviations, disagreement } = slipEvidence;
-  const aboveNormal = (1 - frontShare) * percent + frontShare * front - reference.slipPercent[segment].mean;
-  const doubt = deviations * deviation + disagreement * Math.abs(front - percent);
+  const aboveNormal = percent + share * frontShare * frontBeforeBack - reference.slipPercent[segment].mean;
+  const doubt = deviations * deviation + disagreement * Math.abs(frontBeforeBack);
   // Normal spines lie a little behind zero; a step that only makes up for that is no slip a reader would call one.
   const forwards = Math.min(aboveNormal - anteriorPercentAboveNormal[segment] - doubt, percent - leastPercent.anterior);
   const backwards = Math.min(
@@ -180,15 +197,19 @@ export function gradeWords(percent: number, [low, high]: readonly [number, numbe
   return from === to ? `grade ${from}` : `grade ${from} to ${to}`;
 }
 
-/** The two bodies, the end plate measured along, the slip on it, and the corners that decide with their uncertainty. */
+/**
+ * The two bodies, the end plate measured along, the slip on it as long as it is told, and the corners that decide with
+ * their uncertainty: where the branch sees another slip than they, the line ends beside the moved corner.
+ */
 function shapesOf(
-  { bodies }: Spine,
+  bodies: Spine['bodies'],
   upper: BodyLevel,
   lower: BodyLevel | 'S1',
   corners: readonly Corner[],
   covariances: readonly Covariance[],
+  percent: number,
 ): OverlayShape[] {
-  const [moved, back, front] = corners.map(({ at }) => at) as [Point, Point, Point];
+  const [, back, front] = corners.map(({ at }) => at) as [Point, Point, Point];
   const names = [`${upper} posterior inferior`, `${lower} posterior superior`, `${lower} anterior superior`];
   return [
     { kind: 'polygon', points: outlineOf(bodies[upper]), label: upper },
@@ -196,7 +217,7 @@ function shapesOf(
     wallOf(upper, bodies[upper]),
     ...(lower === 'S1' ? [] : [wallOf(lower, bodies[lower])]),
     { kind: 'line', from: back, to: front, label: `${lower} upper end plate` },
-    { kind: 'line', from: back, to: footOn(moved, back, front), label: 'slip' },
+    { kind: 'line', from: back, to: along(back, front, percent / 100), label: 'slip' },
     ...corners.map(
       ({ at }, index) =>
         ({ kind: 'point', at, label: names[index]!, ellipse: ellipse95(covariances[index]!) }) as const,
@@ -211,6 +232,8 @@ const wallOf = (level: BodyLevel, { posteriorSuperior, posteriorInferior }: Body
   to: posteriorInferior.at,
   label: `${level} posterior wall`,
 });
+
+const along = ([x, y]: Point, [toX, toY]: Point, part: number): Point => [x + part * (toX - x), y + part * (toY - y)];
 
 const scaled = ({ xx, yy, xy }: Covariance, factor: number): Covariance => ({
   xx: xx * factor,

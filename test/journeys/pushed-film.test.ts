@@ -68,7 +68,7 @@ describe('films that are sent', () => {
   test('by STOW-RS become a card with a report behind it', async () => {
     await byStow('l4-l5-grade-1.dcm', recordNumbers.castellano);
     const card = await cardSaying('patient-castellano', /Suspected L4\/L5 anterolisthesis, grade\sI/);
-    expect(`${card.summary} ${card.detail}`).toMatch(/17 %/);
+    expect(`${card.summary} ${card.detail}`).toMatch(/20 %/);
     const [report] = await eventually(async () => {
       const found = await reportsAbout('patient-castellano');
       return found.length > 0 && found;

@@ -28,6 +28,8 @@ type Drawn = {
   readonly operatingPoints?: Partial<Output['manifest']['operatingPoints']>;
   /** How many of the 34 corners the film's mirror image shows elsewhere. */
   readonly apart?: number;
+  /** By segment, in percent, what the slip branch sees; elsewhere it sees what is drawn, and is not sure of it at all. */
+  readonly seen?: Readonly<Record<string, { readonly percent: number; readonly deviation: number }>>;
 };
 
 const [height, width] = [768, 512];
@@ -38,7 +40,15 @@ const discHeight = 20;
 /** A straight spine, 80 pixels deep, from T12 down to S1, as the net would answer it. */
 const answerFor = (drawn?: Drawn): FindingDraft[] => readingOf(drawn).findings;
 
-function readingOf({
+const readingOf = (drawn?: Drawn) => {
+  const answer = pack.postprocess(outputFor(drawn));
+  if (!('findings' in answer)) throw new Error('no landmarks, no scores');
+  const { findings, landmarks = [], scores = {} } = answer;
+  expect(faultOfDrafts(findings)).toBeUndefined();
+  return { findings, landmarks, scores };
+};
+
+function outputFor({
   slips = {},
   facing = 'right',
   mass = 0.99,
@@ -48,7 +58,8 @@ function readingOf({
   variance = 4,
   apart = 0,
   operatingPoints = {},
-}: Drawn = {}) {
+  seen = {},
+}: Drawn = {}): Output {
   const names = ['T12/L1', 'L1/L2', 'L2/L3', 'L3/L4', 'L4/L5', 'L5/S1'];
   const offset = (segment: string): number =>
     (slips[segment] ?? manifest.reference.slipPercent[segment as 'L4/L5']?.mean ?? -2.1) / 100;
@@ -69,11 +80,16 @@ function readingOf({
   const above = [1, 2].flatMap((up) => corners.slice(0, 4).map(([x, y]) => [x, y - up * (bodyHeight + discHeight)]));
   const all = [...above.slice(4), ...above.slice(0, 4), ...corners] as [number, number][];
   const rows = all.flatMap(([x, y]) => [x, y, mass, variance, variance, 0]);
-  const output: Output = {
+  const steps = manifest.outputs.slips.labels.flatMap((segment) => {
+    const { percent, deviation } = seen[segment] ?? { percent: 100 * offset(segment), deviation: 1000 };
+    return [percent / 100, deviation / 100, 0.5];
+  });
+  return {
     outputs: {
       landmarks: { dims: [1, 34, 6], data: Float32Array.from(rows) },
       levels: { dims: [1, 3], data: Float32Array.from(levels) },
       apart: { dims: [1, 34], data: new Float32Array(34).fill(1).fill(depth, 34 - apart) },
+      slips: { dims: [1, 5, 3], data: Float32Array.from(steps) },
     },
     manifest: { ...manifest, operatingPoints: { ...manifest.operatingPoints, ...operatingPoints } },
     image: { rows: height, columns: width, tags: {}, mean: 0.3, standardDeviation: 0.2, ...image },
@@ -87,11 +103,6 @@ function readingOf({
     sopUid: sopUid('1.2.3'),
     frame: 0,
   };
-  const answer = pack.postprocess(output);
-  if (!('findings' in answer)) throw new Error('no landmarks, no scores');
-  const { findings, landmarks = [], scores = {} } = answer;
-  expect(faultOfDrafts(findings)).toBeUndefined();
-  return { findings, landmarks, scores };
 }
 
 const at = (findings: readonly FindingDraft[], level: string): FindingDraft =>
@@ -158,7 +169,7 @@ describe('the findings of a spine', () => {
     const findings = answerFor({ slips: { 'L3/L4': -22 } });
     expect(at(findings, 'L3/L4').result).toMatchObject({ kind: 'detected', direction: 'posterior' });
     expect(at(findings, 'L3/L4').summary).toMatch(
-      /^Suspected L3\/L4 retrolisthesis, grade I to II \(-22 %, 95 % -26 to -1[78]\)$/,
+      /^Suspected L3\/L4 retrolisthesis, grade I to II \(-22 %, 95 % -2[5-9] to -1[5-9]\)$/,
     );
   });
 
@@ -186,7 +197,8 @@ describe('the findings of a spine', () => {
         Math.min(mean - below[level] - slack, -leastPercent.posterior),
       ];
       for (const [index, limit] of limits.entries()) {
-        const outwards = index === 0 ? 0.2 : -0.2;
+        // The spread grows a little with the slip.
+        const outwards = index === 0 ? 0.4 : -0.4;
         const told = [limit - outwards, limit + outwards].map((slip) => {
           const { findings, scores } = readingOf({ slips: { [level]: slip } });
           return [level, at(findings, level).result.kind, scores[level]! >= 0.5];
@@ -199,17 +211,75 @@ describe('the findings of a spine', () => {
     }
   });
 
-  test('is not called by one corner that stands wrong: a slip shows at the front as well', () => {
-    const slipped = answerFor({ slips: { 'L4/L5': 22 } });
-    const misread = answerFor({
-      change: (corners) => {
-        // The lower back corner of L4, as far forward of its place as in the slip.
-        corners[4 * 4]![0] += ((22 - manifest.reference.slipPercent['L4/L5'].mean) / 100) * depth;
-      },
-    });
-    expect(percentAt(misread, 'L4/L5')).toBeCloseTo(percentAt(slipped, 'L4/L5'), 3);
-    expect(at(slipped, 'L4/L5').result.kind).toBe('detected');
-    expect(at(misread, 'L4/L5').result.kind).toBe('not-detected');
+  /** The slip of L4/L5 by the corners alone, and its standard deviation. */
+  const byCorners = (slip: number): { percent: number; deviation: number } => {
+    const finding = at(answerFor({ slips: { 'L4/L5': slip } }), 'L4/L5');
+    const [low, high] = finding.measurements[0]!.interval!;
+    const factor = manifest.operatingPoints.slipIntervalFactor['L4/L5'];
+    return { percent: percentAt([finding], 'L4/L5'), deviation: (high - low) / (2 * 1.959964 * factor) };
+  };
+  const { seenScale } = manifest.operatingPoints.slipEvidence;
+
+  test('tells the mean of corners and branch where both are as sure, half as wide in variance, and draws the slip so long', () => {
+    const { percent, deviation } = byCorners(20);
+    const apart = 0.8 * deviation;
+    const seen = { 'L4/L5': { percent: percent + apart, deviation: deviation / seenScale } };
+    const finding = at(answerFor({ slips: { 'L4/L5': 20 }, seen }), 'L4/L5');
+    const { value, interval } = finding.measurements[0]!;
+    expect(value).toBeCloseTo(20 + apart / 2, 3);
+    const factor = manifest.operatingPoints.slipIntervalFactor['L4/L5'];
+    expect(interval![1] - interval![0]).toBeCloseTo((2 * 1.959964 * factor * deviation) / Math.SQRT2, 3);
+    const line = finding.evidence!.shapes.find(({ label }) => label === 'slip');
+    if (line?.kind !== 'line') throw new Error('no slip line');
+    expect(line.to[0] - line.from[0]).toBeCloseTo((value / 100) * depth, 3);
+    expect(finding.summary).toContain(`${Math.round(value)} %`);
+  });
+
+  test('counts the surer of the two more', () => {
+    const { deviation } = byCorners(20);
+    const told = (seenDeviation: number): number =>
+      percentAt(
+        answerFor({ slips: { 'L4/L5': 20 }, seen: { 'L4/L5': { percent: 21, deviation: seenDeviation } } }),
+        'L4/L5',
+      );
+    expect(told((3 * deviation) / seenScale)).toBeCloseTo(20.1, 3);
+    expect(told(deviation / seenScale / 3)).toBeCloseTo(20.9, 3);
+  });
+
+  test('is not called by one corner that stands wrong: the branch does not see it, and the interval reaches to both', () => {
+    const { mean } = manifest.reference.slipPercent['L4/L5'];
+    const misread = (corners: [number, number][]): void => {
+      // The lower back corner of L4, as far forward of its place as in a slip.
+      corners[4 * 4]![0] += ((25 - mean) / 100) * depth;
+    };
+    const branch = (percent: number) => ({ 'L4/L5': { percent, deviation: 3 / seenScale } });
+    const contradicted = at(answerFor({ change: misread, seen: branch(mean) }), 'L4/L5');
+    const slipped = at(answerFor({ slips: { 'L4/L5': 25 }, seen: branch(25) }), 'L4/L5');
+    expect([slipped.result.kind, contradicted.result.kind]).toEqual(['detected', 'not-detected']);
+    const [low, high] = contradicted.measurements[0]!.interval!;
+    expect(low).toBeLessThan(mean);
+    expect(high).toBeGreaterThan(25);
+    const [from, to] = slipped.measurements[0]!.interval!;
+    expect(to - from).toBeLessThan((high - low) / 3);
+  });
+
+  test('cannot be told without the branch: an output that lacks it is an error, never a slip of nothing', () => {
+    const output = outputFor();
+    const { slips: _, ...outputs } = output.outputs;
+    expect(() => pack.postprocess({ ...output, outputs } as unknown as Output)).toThrow(TypeError);
+  });
+
+  test('is not told where a corner lies so close to the edge that the plate may be cut off', () => {
+    // S1 ends at 280.5; its plate is 80 long.
+    const edge = manifest.operatingPoints.slipEvidence.edge * depth;
+    const columns = (room: number) => ({ image: { columns: 281 + room } });
+    expect(at(answerFor(columns(Math.ceil(edge) + 1)), 'L5/S1').result.kind).toBe('not-detected');
+    const near = at(answerFor(columns(Math.floor(edge) - 1)), 'L5/S1');
+    expect(near.result).toMatchObject({ kind: 'not-assessable', reason: 'level-not-visible' });
+    expect(near.summary).toBe(
+      'Not read at L5/S1: the level lies so close to the edge of the film that it may be cut off',
+    );
+    expect(near.measurements).toEqual([]);
   });
 
   test('is called by the back alone where the front is off the film', () => {
@@ -376,7 +446,7 @@ describe('a film that cannot be read', () => {
     ['gives crossed corners', { change: (c) => ([c[8], c[9]] = [c[9]!, c[8]!]) }, 'wrong-view'],
     ['may be named one level off', { levels: [0.02, 0.6, 0.38] }, 'levels-uncertain'],
     ['ends above the sacrum', { image: { rows: 600 } }, 'levels-uncertain'],
-    ['has corners that lie anywhere', { variance: 40 ** 2 }, 'unlike-training-data'],
+    ['has corners that lie anywhere', { variance: unsure(1.2) }, 'unlike-training-data'],
     [
       'and its mirror image show different vertebrae with unsure corners',
       { apart: 34, variance: unsure(0.5) },
@@ -491,13 +561,15 @@ describe('the corners', () => {
       const [view] = findings;
       expect(view!.result.kind).toBe(expected.outcome === 'accepted' ? 'not-detected' : 'not-assessable');
       if (expected.outcome === 'refused') return;
-      const corners = landmarks!.map(({ at }) => at);
-      expect(corners).toHaveLength(34);
-      // The training code counts from the centre of the first pixel, findings from its corner.
-      const away = corners.map(([x, y], index) =>
-        Math.hypot(x - 0.5 - expected.landmarks[index]![0], y - 0.5 - expected.landmarks[index]![1]),
-      );
-      expect(Math.max(...away)).toBeLessThanOrEqual(expected.tolerancePx);
+      expect(landmarks).toHaveLength(34);
+      for (const [index, { name, at, covariance }] of landmarks!.entries()) {
+        const [x, y] = at;
+        const [ex, ey] = expected.landmarks[index]!;
+        // What stands above the lumbar spine is cut off here: such corners turn on the last digit, within their spread.
+        const most = name.startsWith('T') ? Math.sqrt(covariance!.xx + covariance!.yy) : expected.tolerancePx;
+        // The training code counts from the centre of the first pixel, findings from its corner.
+        expect(Math.hypot(x - 0.5 - ex, y - 0.5 - ey), name).toBeLessThanOrEqual(most);
+      }
     },
   );
 });
