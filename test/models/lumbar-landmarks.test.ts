@@ -568,7 +568,7 @@ describe('the corners', () => {
         // What stands above the lumbar spine is cut off here: such corners turn on the last digit, within their spread.
         const most = name.startsWith('T') ? Math.sqrt(covariance!.xx + covariance!.yy) : expected.tolerancePx;
         // The training code counts from the centre of the first pixel, findings from its corner.
-        expect(Math.hypot(x - 0.5 - ex, y - 0.5 - ey), name).toBeLessThanOrEqual(most);
+        expect(Math.hypot(x - 0.5 - ex, y - 0.5 - ey)).toBeLessThanOrEqual(most);
       }
     },
   );
