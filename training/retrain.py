@@ -117,7 +117,8 @@ def install_lumbar_landmarks(run):
         "manifest": ["lumbar_landmarks.seal_pack", "--kept", run.out / "kept"],
         "films to choose on where a slip is called": slip_films(run),
         "where a slip is called": [
-            "slip_detector.operating_point", f"{pack}/model.onnx", run.out / "slips/manifest.csv", "--write",
+            "slip_detector.operating_point", f"{pack}/model.onnx", run.out / "slips/manifest.csv",
+            "--data", run.data, "--write",
         ],
         "manifest of the pack that borrows it": ["vertebral_fracture.seal"],
         "cases": ["demo_films.cases", f"{pack}/model.onnx", f"{pack}/cases"],

@@ -124,15 +124,15 @@ describe('the findings of a spine', () => {
   test.each(['left', 'right'] as const)(
     'with L4 forward of L5, facing %s: the level, the grade, the direction, the number',
     (facing) => {
-      const findings = answerFor({ slips: { 'L4/L5': 18 }, facing });
+      const findings = answerFor({ slips: { 'L4/L5': 15 }, facing });
       const finding = at(findings, 'L4/L5');
       expect(finding.result).toEqual({
         kind: 'detected',
         grades: [{ scale: 'Meyerding', value: 'I' }],
         direction: 'anterior',
       });
-      expect(percentAt(findings, 'L4/L5')).toBeCloseTo(18, 3);
-      expect(finding.summary).toMatch(/^Suspected L4\/L5 anterolisthesis, grade I \(18 %, 95 % \d+ to \d+\)$/);
+      expect(percentAt(findings, 'L4/L5')).toBeCloseTo(15, 3);
+      expect(finding.summary).toMatch(/^Suspected L4\/L5 anterolisthesis, grade I \(15 %, 95 % \d+ to \d+\)$/);
       expect(findings.filter(({ result }) => result.kind === 'detected')).toHaveLength(1);
     },
   );
@@ -169,7 +169,7 @@ describe('the findings of a spine', () => {
     const findings = answerFor({ slips: { 'L3/L4': -22 } });
     expect(at(findings, 'L3/L4').result).toMatchObject({ kind: 'detected', direction: 'posterior' });
     expect(at(findings, 'L3/L4').summary).toMatch(
-      /^Suspected L3\/L4 retrolisthesis, grade I to II \(-22 %, 95 % -2[5-9] to -1[5-9]\)$/,
+      /^Suspected L3\/L4 retrolisthesis, grade I to II \(-22 %, 95 % -3\d to -1\d\)$/,
     );
   });
 
