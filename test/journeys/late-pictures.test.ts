@@ -40,16 +40,16 @@ test('a late picture is found by the poll, read, and takes the place of what was
   expect(stored.status).toBe(200);
 
   const report = await eventually(async () =>
-    (await world.reportsOf(film)).find(({ conclusion }) => conclusion?.includes('L4/L5')),
+    (await world.reportsOf(film)).find(({ conclusion }) => conclusion?.includes('Suspected L4/L5')),
   );
   expect(report).toMatchObject({ id: before.id, status: 'partial' });
   expect(report.conclusion).toContain('Updated after 1 more picture arrived.');
   expect(await world.reportsOf(film)).toHaveLength(1);
   const cards = await eventually(async () => {
     const all = await world.cards(patient);
-    return all.some(({ summary }) => summary.includes('L4/L5')) && all;
+    return all.some(({ summary }) => summary.includes('L4/L5 anterolisthesis')) && all;
   });
-  const card = cards.find(({ summary }) => summary.includes('L4/L5'))!;
+  const card = cards.find(({ summary }) => summary.includes('L4/L5 anterolisthesis'))!;
   expect(card.detail).toContain('Updated after 1 more picture arrived');
   expect(cards.filter(({ summary }) => summary.startsWith('Not read'))).toEqual([]);
 });
