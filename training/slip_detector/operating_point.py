@@ -13,7 +13,8 @@ levels, since a level by itself has too few slips to choose on; backwards it is 
 (hand labels, 30 films: 7.8 % at L5/S1). Test films are never chosen on.
 
 The intervals of each level are widened until 95 % hold the truth, wrong levels and slips included; then all of them by one
-factor until they also hold the labels of the real films of validation. Comes after `seal_pack`, which scales the spreads of corners, and the choice of the gate.
+factor until they also hold the labels of the real films of validation. Comes after `seal_pack`, which scales the spreads
+of corners, and the choice of the gate.
 """
 
 import argparse
